@@ -1,0 +1,202 @@
+"""Read a table's rows in a form that PostgreSQL and Spark give alike, so that two tables can be compared exactly.
+
+Each value becomes a text that is the same on both sides (a timestamp: microseconds since 1970; bytes: hexadecimal; …).
+Whole tables are compared by a count and a sum of hashes per bucket of keys, computed where the rows are; only the keys
+of buckets that differ travel, and only the rows of keys that differ travel in full.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+RunSql = Callable[[str], list[tuple[Any, ...]]]
+
+BUCKETS = 1024
+KEYS_A_QUERY = 500
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column and its type, as the side that holds it names it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the source: what is compared, and by which key."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    @property
+    def short_name(self) -> str:
+        """The name of the table in the silver database."""
+        schema, _, table = self.name.partition(".")
+        return table if schema == "public" else f"{schema}_{table}"
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The columns of the key, in the key's order."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.key)
+
+
+class Dialect(Protocol):
+    """How a SQL engine says what is needed here."""
+
+    def name(self, identifier: str) -> str:
+        """An identifier, quoted."""
+
+    def literal(self, text: str) -> str:
+        """A text literal."""
+
+    def text(self, column: Column) -> str:
+        """An expression: the column's value as the text that both sides agree on, NULL for NULL."""
+
+    def number(self, text: str) -> str:
+        """An expression: 60 bits of the MD5 of a text expression, as an exact number that can be summed."""
+
+
+class PostgreSQL:
+    """The source's dialect. `Column.type` is what format_type() gives."""
+
+    def name(self, identifier: str) -> str:
+        """See Dialect."""
+        return '"' + identifier.replace('"', '""') + '"'
+
+    def literal(self, text: str) -> str:
+        """See Dialect."""
+        return "'" + text.replace("'", "''") + "'"
+
+    def text(self, column: Column) -> str:
+        """See Dialect."""
+        value = self.name(column.name)
+        if column.type.startswith("timestamp"):
+            moment = f"(extract(epoch from {value}) * 1000000)::bigint::text"
+            return f"case when isfinite({value}) then {moment} else {value}::text end"
+        if column.type == "date":
+            return f"case when isfinite({value}) then ({value} - date '1970-01-01')::text else {value}::text end"
+        if column.type == "double precision":
+            return f"('x' || encode(float8send({value}), 'hex'))::bit(64)::bigint::text"
+        if column.type == "real":
+            return f"('x' || encode(float4send({value}), 'hex'))::bit(32)::int::text"
+        if column.type == "bytea":
+            return f"encode({value}, 'hex')"
+        if padded := re.fullmatch(r"character\((\d+)\)", column.type):
+            return f"rpad({value}::text, {padded[1]})"  # the cast to text strips the padding that the value has
+        return f"{value}::text"
+
+    def number(self, text: str) -> str:
+        """See Dialect."""
+        return f"('x' || substr(md5(convert_to({text}, 'UTF8')), 1, 15))::bit(60)::bigint"
+
+
+class Spark:
+    """The lakehouse's dialect. `Column.type` is what DESCRIBE gives. The session's time zone must be UTC."""
+
+    def name(self, identifier: str) -> str:
+        """See Dialect."""
+        return "`" + identifier.replace("`", "``") + "`"
+
+    def literal(self, text: str) -> str:
+        """See Dialect."""
+        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+    def text(self, column: Column) -> str:
+        """See Dialect."""
+        value = self.name(column.name)
+        if column.type in ("timestamp", "timestamp_ntz"):
+            return f"cast(unix_micros(cast({value} as timestamp)) as string)"
+        if column.type == "date":
+            return f"cast(unix_date({value}) as string)"
+        if column.type == "double":
+            return f"java_method('java.lang.Double', 'doubleToLongBits', {value})"
+        if column.type == "float":
+            return f"java_method('java.lang.Float', 'floatToIntBits', {value})"
+        if column.type == "binary":
+            return f"lower(hex({value}))"
+        return f"cast({value} as string)"
+
+    def number(self, text: str) -> str:
+        """See Dialect."""
+        return f"cast(conv(substr(md5({text}), 1, 15), 16, 10) as decimal(20, 0))"
+
+
+Rows = dict[str, list[tuple[str | None, ...]]]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads one relation through one SQL engine.
+
+    Attributes:
+        run_sql: Runs a query.
+        dialect: The engine's dialect.
+        relation: What to read, as SQL (a table name, or a query in parentheses with an alias).
+        columns: The columns that are compared, in an order that is the same on both sides.
+        key: Those of them that identify a row.
+    """
+
+    run_sql: RunSql
+    dialect: Dialect
+    relation: str
+    columns: tuple[Column, ...]
+    key: tuple[Column, ...]
+
+    def _text(self, columns: Iterable[Column]) -> str:
+        """Several values as one text: each with its length before it, so that no two lists give the same."""
+        parts = (self.dialect.text(column) for column in columns)
+        return " || ".join(f"coalesce(length({part}) || ':' || {part}, '-')" for part in parts)
+
+    @property
+    def _bucket(self) -> str:
+        return f"{self.dialect.number(self._text(self.key))} % {BUCKETS}"
+
+    def digests(self) -> dict[int, tuple[int, int]]:
+        """Count the rows of each bucket of keys and sum their hashes."""
+        query = (
+            f"select bucket, count(*), sum(hash) from (select {self._bucket} as bucket, "
+            f"{self.dialect.number(self._text(self.columns))} as hash from {self.relation}) as hashed group by bucket"
+        )
+        return {int(bucket): (int(count), int(total)) for bucket, count, total in self.run_sql(query)}
+
+    def hashes(self, buckets: Sequence[int]) -> dict[str, list[int]]:
+        """The hashes of the rows of some buckets, by key."""
+        inside = "" if len(buckets) == BUCKETS else f" where {self._bucket} in ({', '.join(map(str, buckets))})"
+        found: dict[str, list[int]] = defaultdict(list)
+        query = f"select {self._text(self.key)}, {self.dialect.number(self._text(self.columns))} from {self.relation}"
+        for key, value in self.run_sql(query + inside):
+            found[key].append(int(value))
+        return {key: sorted(values) for key, values in found.items()}
+
+    def rows(self, keys: Iterable[str]) -> Rows:
+        """The rows of some keys in full; a key without a row is absent."""
+        wanted = sorted(keys)
+        found: Rows = defaultdict(list)
+        values = ", ".join(self.dialect.text(column) for column in self.columns)
+        for start in range(0, len(wanted), KEYS_A_QUERY):
+            some = ", ".join(self.dialect.literal(key) for key in wanted[start : start + KEYS_A_QUERY])
+            text = self._text(self.key)
+            for key, *row in self.run_sql(f"select {text}, {values} from {self.relation} where {text} in ({some})"):
+                found[key].append(tuple(row))
+        return {key: sorted(rows, key=repr) for key, rows in found.items()}
+
+
+def differing_keys(
+    left: Reader, right: Reader, left_digests: dict[int, tuple[int, int]] | None = None
+) -> set[str]:
+    """The keys whose rows are not the same on both sides."""
+    ours = left.digests() if left_digests is None else left_digests
+    theirs = right.digests()
+    buckets = sorted(b for b in ours.keys() | theirs.keys() if ours.get(b) != theirs.get(b))
+    if not buckets:
+        return set()
+    some, others = left.hashes(buckets), right.hashes(buckets)
+    return {key for key in some.keys() | others.keys() if some.get(key) != others.get(key)}

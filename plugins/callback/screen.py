@@ -1,0 +1,60 @@
+# Copyright: The cdc.lakehouse authors
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Print what a playbook has to say, and nothing about how it went there."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: screen
+type: stdout
+short_description: Only the messages of debug tasks, and failures
+version_added: 0.1.0
+author: The cdc.lakehouse authors
+description:
+  - Prints the C(msg) of each M(ansible.builtin.debug) task as it is, to standard output, so that it can be piped on.
+  - Prints failures to standard error.
+requirements:
+  - Set as stdout callback, for instance by E(ANSIBLE_STDOUT_CALLBACK=cdc.lakehouse.screen).
+"""
+
+from typing import Any
+
+from ansible import constants as C
+from ansible.plugins.callback import CallbackBase
+
+# What these say was written for the person who reads it.
+FOR_PEOPLE = ("ansible.builtin.assert", "ansible.builtin.fail")
+
+
+class CallbackModule(CallbackBase):
+    """The callback."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "cdc.lakehouse.screen"
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Print a message; a loop's come one by one."""
+        if result._task.action in C._ACTION_DEBUG and "results" not in result._result:
+            self._display.display(str(result._result.get("msg", "")))
+
+    v2_runner_item_on_ok = v2_runner_on_ok
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Print what failed, where, and what it said."""
+        if not ignore_errors:
+            self._complain(result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Print which host does not answer."""
+        if not result._task.ignore_unreachable:
+            self._complain(result)
+
+    def _complain(self, result: Any) -> None:
+        said = result._result
+        parts = [str(said[key]).strip() for key in ("msg", "censored", "stdout", "stderr") if said.get(key)]
+        if result._task.action in FOR_PEOPLE:
+            text = parts[0]
+        else:
+            text = f"{result._host.get_name()}: {result._task.get_name()}: " + "\n".join(parts)
+        self._display.display(text, color=C.COLOR_ERROR, stderr=True)
