@@ -1,0 +1,28 @@
+"""Runs tasks until each of the named hosts has run one, prints how many ran where, and fails after two minutes."""
+
+import socket
+import sys
+import time
+from collections import Counter
+
+from pyspark.sql import SparkSession
+
+
+def where(_: object) -> list[str]:
+    """One row for a task: the host it runs on."""
+    time.sleep(0.2)  # Long enough that one executor cannot do all of the tasks before the others get theirs.
+    return [socket.gethostname()]
+
+
+expected = set(sys.argv[1].split(","))
+seen: Counter[str] = Counter()
+spark = SparkSession.builder.appName("smoke").getOrCreate()
+deadline = time.monotonic() + 120
+while not expected <= seen.keys() and time.monotonic() < deadline:
+    seen.update(spark.sparkContext.parallelize(range(8), 8).mapPartitions(where).collect())
+spark.stop()
+
+for host, tasks in sorted(seen.items()):
+    print(f"{host}: {tasks} tasks")
+if missing := expected - seen.keys():
+    sys.exit(f"No task ran on {', '.join(sorted(missing))} within two minutes: is its worker alive, and has it a free core?")
