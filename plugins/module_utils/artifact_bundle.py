@@ -1,0 +1,191 @@
+# Copyright (c) 2026 The cdc.lakehouse authors
+# Apache-2.0 (see LICENSE)
+"""The controller's half of an artifact: what the cache must hold, whether it does, and the bundle made of it."""
+
+from __future__ import annotations
+
+import fcntl
+import fnmatch
+import hashlib
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+# Part of the digest that names a node's folder: a change of the way bundles are built makes new ones.
+FORMAT = 1
+# One time for every file: bundles are the same to the byte whoever makes them.
+MTIME = 1_700_000_000
+
+
+class ArtifactError(Exception):
+    """Something is wrong with a download; the message says what and the way out."""
+
+
+def file_name(file: dict[str, str]) -> str:
+    """Name a locked file in the cache, as its registry names it."""
+    if "file" in file:
+        return file["file"]
+    _, artifact, version, classifier, extension = maven_coordinates(file["maven"])
+    return f"{artifact}-{version}{'-' + classifier if classifier else ''}.{extension}"
+
+
+def maven_coordinates(text: str) -> tuple[str, str, str, str, str]:
+    """Split ``group:artifact[:classifier[:extension]]:version``.
+
+    Returns:
+        group, artifact, version, classifier (may be empty), extension.
+    """
+    group, artifact, *middle, version = text.split(":")
+    classifier, extension = [*middle, "", ""][:2]
+    return group, artifact, version, classifier, extension or "jar"
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file without reading it into memory at once."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Artifact:
+    """One entry of the lock, and its place in the cache."""
+
+    def __init__(self, name: str, entry: dict[str, Any], cache: str | Path) -> None:
+        self.name = name
+        self.entry = entry
+        self.cache = Path(cache)
+        text = json.dumps([FORMAT, entry], sort_keys=True)
+        self.directory = f"{name}-{entry['version']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        self.bundle = self.cache / "bundles" / f"{self.directory}.tar"
+
+    @property
+    def files(self) -> list[dict[str, str]]:
+        """The entry's locked files."""
+        files: list[dict[str, str]] = self.entry["files"]
+        return files
+
+    def path_of(self, file: dict[str, str]) -> Path:
+        """Where the cache keeps a locked file."""
+        return self.cache / "files" / file_name(file)
+
+    def missing(self) -> list[dict[str, str]]:
+        """The locked files that the cache lacks."""
+        return [file for file in self.files if not self.path_of(file).exists()]
+
+    def verify(self) -> None:
+        """Compare every file in the cache with the lock.
+
+        Raises:
+            ArtifactError: A file is not what the lock says.
+        """
+        for file in self.files:
+            path = self.path_of(file)
+            if path.exists() and (found := sha256_of(path)) != file["sha256"]:
+                raise ArtifactError(
+                    f"{path} is not what files/artifacts.lock.yml says of {self.name}: expected SHA-256 "
+                    f"{file['sha256']}, found {found}. Nothing was unpacked. Delete the file and run again; "
+                    "if it comes back the same, the mirror serves another file."
+                )
+
+    def build(self) -> str:
+        """Make the bundle unless a sound one is there.
+
+        Returns:
+            The bundle's SHA-256.
+        """
+        checksum = self.bundle.with_suffix(".tar.sha256")
+        self.bundle.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.bundle.with_suffix(".lock")):
+            if self.bundle.exists() and checksum.exists():
+                noted = checksum.read_text().strip()
+                if sha256_of(self.bundle) == noted:
+                    return noted
+            partial = self.bundle.with_suffix(".partial")
+            with (
+                partial.open("wb") as stream,
+                tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
+            ):
+                self._fill(tar)
+            found = sha256_of(partial)
+            checksum.write_text(found + "\n")
+            partial.replace(self.bundle)
+            return found
+
+    def _fill(self, tar: tarfile.TarFile) -> None:
+        folder = PurePosixPath(self.entry.get("folder", "."))
+        for file in self.files:
+            path = self.path_of(file)
+            if self.entry.get("unpack") and path.suffix != ".jar":
+                self._unpack(path, tar)
+            else:
+                with path.open("rb") as stream:
+                    _add(tar, str(folder / path.name), stream, path.stat().st_size, 0o644)
+        if self.entry.get("venv"):
+            text = requirements(self.files).encode()
+            _add(tar, str(folder / "requirements.txt"), io.BytesIO(text), len(text), 0o644)
+
+    def _unpack(self, archive: Path, tar: tarfile.TarFile) -> None:
+        found = False
+        for member, stream, size, mode in _members(archive):
+            place = self.place_of(member)
+            if place:
+                found = True
+                _add(tar, place, stream, size, mode)
+        if not found:
+            raise ArtifactError(f"{archive} holds nothing of what files/artifacts.yml keeps of {self.name}.")
+
+    def place_of(self, member: str) -> str | None:
+        """Where a member of an archive goes in the entry's folder; nothing when it is not wanted."""
+        for source, target in self.entry["unpack"].items():
+            if member == source or member.startswith(source + "/"):
+                place = str(PurePosixPath(target) / PurePosixPath(member).relative_to(source))
+                if _matches(place, self.entry.get("keep", ["*"])) and not _matches(
+                    place, self.entry.get("drop", [])
+                ):
+                    return place
+        return None
+
+
+def requirements(files: list[dict[str, str]]) -> str:
+    """The locked Python distributions in pip's own words."""
+    return "".join(f"{file['pypi']} --hash=sha256:{file['sha256']}\n" for file in files)
+
+
+def _matches(place: str, globs: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(place, glob) for glob in globs)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes], int, int]]:
+    """The files of a tar.gz or a wheel in their order: name, content, size, mode."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            for info in wheel.infolist():
+                if not info.is_dir():
+                    with wheel.open(info) as stream:
+                        yield info.filename, stream, info.file_size, info.external_attr >> 16
+        return
+    with tarfile.open(archive, mode="r|gz") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            if content:
+                yield member.name, content, member.size, member.mode
+
+
+def _add(tar: tarfile.TarFile, place: str, stream: IO[bytes], size: int, mode: int) -> None:
+    info = tarfile.TarInfo(place)
+    info.size = size
+    info.mtime = MTIME
+    info.mode = 0o755 if mode & 0o100 else 0o644
+    tar.addfile(info, stream)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time build a bundle."""
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
