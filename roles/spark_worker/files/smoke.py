@@ -1,4 +1,4 @@
-"""Runs tasks until each of the named hosts has run one, prints how many ran where, and fails after two minutes."""
+"""Runs tasks until each named host has run one, prints how many ran where; fails after two minutes."""
 
 import socket
 import sys
@@ -24,5 +24,5 @@ spark.stop()
 
 for host, tasks in sorted(seen.items()):
     print(f"{host}: {tasks} tasks")
-if missing := expected - seen.keys():
-    sys.exit(f"No task ran on {', '.join(sorted(missing))} within two minutes: is its worker alive, and has it a free core?")
+if missing := ", ".join(sorted(expected - seen.keys())):
+    sys.exit(f"No task ran on {missing} within two minutes: is its worker alive, has it a free core?")
