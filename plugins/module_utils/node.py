@@ -46,7 +46,7 @@ def disks(paths: Iterable[str]) -> list[dict[str, Any]]:
     """Measure the file systems that hold some folders, each once."""
     seen: dict[int, dict[str, Any]] = {}
     for path in paths:
-        device = os.stat(path).st_dev
+        device = Path(path).stat().st_dev
         if device not in seen:
             size = os.statvfs(path)
             usable = size.f_blocks - size.f_bfree + size.f_bavail

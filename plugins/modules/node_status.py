@@ -58,10 +58,9 @@ disks:
   sample: [{path: /, total_bytes: 53687091200, used_bytes: 10737418240}]
 """
 
-import os
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cdc.lakehouse.plugins.module_utils.node import disks, resident_bytes, units_from_show
 
 PROPERTIES = "Id,LoadState,ActiveState,ActiveEnterTimestamp,NRestarts,MainPID"
@@ -84,7 +83,7 @@ def main() -> None:
     module.exit_json(
         units=units,
         resident_bytes=resident_bytes(),
-        disks=disks(path for path in module.params["paths"] if os.path.isdir(path)),
+        disks=disks(path for path in module.params["paths"] if Path(path).is_dir()),
     )
 
 
