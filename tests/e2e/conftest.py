@@ -38,7 +38,12 @@ class Lab:
 
     def make(self, target: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a target of the Makefile."""
-        words = ["make", "--no-print-directory", target, *(f"{name}={value}" for name, value in variables.items())]
+        words = [
+            "make",
+            "--no-print-directory",
+            target,
+            *(f"{name}={value}" for name, value in variables.items()),
+        ]
         return self._local(words, check)
 
     def playbook(
@@ -52,10 +57,17 @@ class Lab:
         self, words: Sequence[str], check: bool, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            words, cwd=ROOT, env={**os.environ, **(environment or {})}, text=True, capture_output=True, check=False
+            words,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            text=True,
+            capture_output=True,
+            check=False,
         )
         if check and done.returncode:
-            pytest.fail(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}")
+            pytest.fail(
+                f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+            )
         return done
 
     def run(self, node: str, *words: str, stdin: str | None = None, check: bool = True) -> str:
@@ -63,12 +75,27 @@ class Lab:
         command = ["docker", "exec", *(["-i"] if stdin is not None else []), f"cdc-lakehouse-{node}", *words]
         done = subprocess.run(command, text=True, input=stdin, capture_output=True, check=False)
         if check and done.returncode:
-            pytest.fail(f"{' '.join(words)} on {node} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+            pytest.fail(
+                f"{' '.join(words)} on {node} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+            )
         return done.stdout.strip()
 
     def psql(self, statement: str, database: str = "shop") -> list[list[str]]:
         """Run a statement in the source database as its superuser."""
-        words = ("runuser", "-u", "postgres", "--", "psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", database)
+        words = (
+            "runuser",
+            "-u",
+            "postgres",
+            "--",
+            "psql",
+            "-XAtq",
+            "-F",
+            "\t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            database,
+        )
         return [line.split("\t") for line in self.run("node1", *words, stdin=statement).splitlines()]
 
     def sql(self, query: str) -> list[dict[str, str]]:
@@ -86,7 +113,9 @@ class Lab:
         for node in self.nodes:
             names = self.run(node, "sh", "-c", "ls /etc/systemd/system | grep '[.]service$'").splitlines()
             for name in [*names, "postgresql@15-main.service", "slapd.service"]:
-                properties = self.run(node, "systemctl", "show", "-p", "MainPID,ActiveEnterTimestampMonotonic", name)
+                properties = self.run(
+                    node, "systemctl", "show", "-p", "MainPID,ActiveEnterTimestampMonotonic", name
+                )
                 pid, since = re.findall(r"=(.*)", properties)
                 if pid != "0":
                     shown[node, name] = (pid, since)

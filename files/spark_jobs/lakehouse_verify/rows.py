@@ -1,15 +1,15 @@
-"""Read a table's rows in a form that PostgreSQL and Spark give alike, so that two tables can be compared exactly.
+"""Read a table's rows in a form that PostgreSQL and Spark give alike, so that they can be compared exactly.
 
-Each value becomes a text that is the same on both sides (a timestamp: microseconds since 1970; bytes: hexadecimal; …).
-Whole tables are compared by a count and a sum of hashes per bucket of keys, computed where the rows are; only the keys
-of buckets that differ travel, and only the rows of keys that differ travel in full.
+Each value becomes a text that is the same on both sides (a timestamp: microseconds since 1970; bytes:
+hexadecimal). Whole tables are compared by a count and a sum of hashes per bucket of keys, computed where the rows
+are. Only the keys of buckets that differ travel, and only the rows of keys that differ travel in full.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,7 +82,9 @@ class PostgreSQL:
             moment = f"(extract(epoch from {value}) * 1000000)::bigint::text"
             return f"case when isfinite({value}) then {moment} else {value}::text end"
         if column.type == "date":
-            return f"case when isfinite({value}) then ({value} - date '1970-01-01')::text else {value}::text end"
+            return (
+                f"case when isfinite({value}) then ({value} - date '1970-01-01')::text else {value}::text end"
+            )
         if column.type == "double precision":
             return f"('x' || encode(float8send({value}), 'hex'))::bit(64)::bigint::text"
         if column.type == "real":
@@ -90,7 +92,9 @@ class PostgreSQL:
         if column.type == "bytea":
             return f"encode({value}, 'hex')"
         if padded := re.fullmatch(r"character\((\d+)\)", column.type):
-            return f"rpad({value}::text, {padded[1]})"  # the cast to text strips the padding that the value has
+            return (
+                f"rpad({value}::text, {padded[1]})"  # the cast to text strips the padding that the value has
+            )
         return f"{value}::text"
 
     def number(self, text: str) -> str:
@@ -130,6 +134,7 @@ class Spark:
 
 
 Rows = dict[str, list[tuple[str | None, ...]]]
+Digests = dict[int, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -159,20 +164,22 @@ class Reader:
     def _bucket(self) -> str:
         return f"{self.dialect.number(self._text(self.key))} % {BUCKETS}"
 
-    def digests(self) -> dict[int, tuple[int, int]]:
+    @property
+    def _hash(self) -> str:
+        return self.dialect.number(self._text(self.columns))
+
+    def digests(self) -> Digests:
         """Count the rows of each bucket of keys and sum their hashes."""
-        query = (
-            f"select bucket, count(*), sum(hash) from (select {self._bucket} as bucket, "
-            f"{self.dialect.number(self._text(self.columns))} as hash from {self.relation}) as hashed group by bucket"
-        )
+        hashed = f"select {self._bucket} as bucket, {self._hash} as hash from {self.relation}"
+        query = f"select bucket, count(*), sum(hash) from ({hashed}) as hashed group by bucket"
         return {int(bucket): (int(count), int(total)) for bucket, count, total in self.run_sql(query)}
 
     def hashes(self, buckets: Sequence[int]) -> dict[str, list[int]]:
         """The hashes of the rows of some buckets, by key."""
-        inside = "" if len(buckets) == BUCKETS else f" where {self._bucket} in ({', '.join(map(str, buckets))})"
         found: dict[str, list[int]] = defaultdict(list)
-        query = f"select {self._text(self.key)}, {self.dialect.number(self._text(self.columns))} from {self.relation}"
-        for key, value in self.run_sql(query + inside):
+        inside = f"{self._bucket} in ({', '.join(map(str, buckets))})"
+        query = f"select {self._text(self.key)}, {self._hash} from {self.relation} where {inside}"
+        for key, value in self.run_sql(query):
             found[key].append(int(value))
         return {key: sorted(values) for key, values in found.items()}
 
@@ -180,23 +187,40 @@ class Reader:
         """The rows of some keys in full; a key without a row is absent."""
         wanted = sorted(keys)
         found: Rows = defaultdict(list)
+        text = self._text(self.key)
         values = ", ".join(self.dialect.text(column) for column in self.columns)
         for start in range(0, len(wanted), KEYS_A_QUERY):
             some = ", ".join(self.dialect.literal(key) for key in wanted[start : start + KEYS_A_QUERY])
-            text = self._text(self.key)
-            for key, *row in self.run_sql(f"select {text}, {values} from {self.relation} where {text} in ({some})"):
+            query = f"select {text}, {values} from {self.relation} where {text} in ({some})"
+            for key, *row in self.run_sql(query):
                 found[key].append(tuple(row))
         return {key: sorted(rows, key=repr) for key, rows in found.items()}
 
 
-def differing_keys(
-    left: Reader, right: Reader, left_digests: dict[int, tuple[int, int]] | None = None
-) -> set[str]:
-    """The keys whose rows are not the same on both sides."""
-    ours = left.digests() if left_digests is None else left_digests
-    theirs = right.digests()
-    buckets = sorted(b for b in ours.keys() | theirs.keys() if ours.get(b) != theirs.get(b))
+def differing_keys(left: Reader, right: Reader, ours: Digests, theirs: Digests) -> set[str]:
+    """The keys whose rows are not the same on both sides, looked for in the buckets whose digests differ."""
+    buckets = sorted(
+        bucket for bucket in ours.keys() | theirs.keys() if ours.get(bucket) != theirs.get(bucket)
+    )
     if not buckets:
         return set()
     some, others = left.hashes(buckets), right.hashes(buckets)
     return {key for key in some.keys() | others.keys() if some.get(key) != others.get(key)}
+
+
+def column_types(run_sql: RunSql, relation: str) -> dict[str, str]:
+    """The columns of a table or view in the lakehouse, in order, and their types."""
+    types: dict[str, str] = {}
+    for name, kind, *_ in run_sql(f"describe {relation}"):
+        if not name or name.startswith("#"):  # what follows tells of partitions
+            break
+        types[name] = kind
+    return types
+
+
+def lake_reader(
+    run_sql: RunSql, relation: str, types: Mapping[str, str], names: Iterable[str], key: Iterable[str]
+) -> Reader:
+    """Read some columns of a relation in the lakehouse."""
+    columns = tuple(Column(name, types[name]) for name in names)
+    return Reader(run_sql, Spark(), relation, columns, tuple(Column(name, types[name]) for name in key))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
 import psycopg2.extensions
 
-from lakehouse_verify.rows import Column, PostgreSQL, Reader, RunSql, Table
+from lakehouse_verify.finding import VerifyError
+from lakehouse_verify.rows import Column, PostgreSQL, Reader, Table
+
+_Run = Callable[[str, Sequence[Any] | None], list[tuple[Any, ...]]]
 
 _COLUMNS = """
 select attname, format_type(atttypid, atttypmod)
@@ -21,22 +23,36 @@ _KEY = """
 select attname
 from pg_index join pg_attribute on attrelid = indrelid and attnum = any(indkey)
 where indrelid = %s::regclass and indisprimary
-order by array_position(indkey, attnum)
+order by array_position(indkey::int2[], attnum)
 """
 
 
-@dataclass(frozen=True)
 class Cut:
     """One snapshot of the source, and a position that its last commit is not after."""
 
-    lsn: str
-    run_sql: RunSql
+    def __init__(self, run: _Run, slot: str) -> None:
+        """Begin with the first query, which takes the snapshot; the position is read after it."""
+        self._run = run
+        self._slot = slot
+        run("select 1", None)
+        self.lsn = str(run("select pg_current_wal_insert_lsn()::text", None)[0][0])
 
-    def reader(self, table: Table) -> Reader:
-        """Read a table as it is in this snapshot."""
+    def reader(self, table: Table, names: Collection[str]) -> Reader:
+        """Read some columns of a table as it is in this snapshot."""
         dialect = PostgreSQL()
         relation = ".".join(dialect.name(part) for part in table.name.split(".", 1))
-        return Reader(self.run_sql, dialect, relation, table.columns, table.key_columns)
+        columns = tuple(column for column in table.columns if column.name in names)
+        return Reader(lambda query: self._run(query, None), dialect, relation, columns, table.key_columns)
+
+    def is_delivered(self) -> bool:
+        """Whether everything up to the position has reached Kafka."""
+        query = "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s"
+        found = self._run(query, [self.lsn, self._slot])
+        if not found:
+            raise VerifyError(
+                f"the source has no replication slot {self._slot!r}; Debezium makes it when it starts"
+            )
+        return bool(found[0][0])
 
 
 class Source:
@@ -49,40 +65,33 @@ class Source:
             settings: What libpq needs: host, port, dbname, user, password, sslmode, …
             slot: The replication slot that feeds the lakehouse.
         """
-        self._connection = psycopg2.connect(**settings, application_name="lakehouse-verify", connect_timeout=10)
-        self._connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
         self._slot = slot
+        self._connection = psycopg2.connect(
+            **settings, application_name="lakehouse-verify", connect_timeout=10
+        )
+        self._connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def _run(self, query: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(query, parameters)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
-
-    def table(self, name: str) -> Table:
-        """What the catalog says about a table."""
+    def table(self, name: str, exclude: Sequence[str]) -> Table:
+        """What the catalog says about a table; the columns that never leave the source are left out."""
         with self._connection:
-            columns = tuple(Column(*row) for row in self._run(_COLUMNS, [name]))
+            columns = tuple(Column(*row) for row in self._run(_COLUMNS, [name]) if row[0] not in exclude)
             key = tuple(row[0] for row in self._run(_KEY, [name]))
+        if not key:
+            raise VerifyError(f"{name} has no primary key; a table without one cannot be captured")
         return Table(name, columns, key)
 
     @contextmanager
     def cut(self) -> Iterator[Cut]:
-        """Hold one snapshot. Its LSN is read after it, so every commit that it shows lies before the LSN."""
+        """Hold one snapshot."""
         with self._connection:
-            self._run("select 1")
-            ((lsn,),) = self._run("select pg_current_wal_insert_lsn()::text")
-            yield Cut(lsn, self._run)
+            yield Cut(self._run, self._slot)
 
-    def slot_has_passed(self, lsn: str) -> bool:
-        """Whether everything up to an LSN has been delivered to Kafka."""
-        query = "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s"
-        with self._connection:
-            found = self._run(query, [lsn, self._slot])
-        if not found:
-            raise LookupError(f"the source has no replication slot {self._slot!r}; Debezium makes it when it starts")
-        return bool(found[0][0])
+    def _run(self, query: str, parameters: Sequence[Any] | None) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows

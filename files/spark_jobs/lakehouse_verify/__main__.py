@@ -1,0 +1,52 @@
+"""Prove that the lakehouse holds what the source holds. Needs to reach source, Kafka and Thrift Server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyhive import hive
+
+from lakehouse_verify import settings
+from lakehouse_verify.finding import VerifyError
+from lakehouse_verify.report import render
+from lakehouse_verify.rows import RunSql
+from lakehouse_verify.run import Verification
+from lakehouse_verify.source import Source
+
+
+@contextmanager
+def thrift(server: Mapping[str, Any]) -> Iterator[RunSql]:
+    """Run SQL through the Thrift Server."""
+    with closing(hive.connect(**server)) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute("set time zone 'UTC'")
+
+        def run_sql(query: str) -> list[tuple[Any, ...]]:
+            cursor.execute(query)
+            rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+            return rows
+
+        yield run_sql
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify; 0: everything is as it should be, 1: there are differences, 2: it could not be found out."""
+    parser = argparse.ArgumentParser(prog="lakehouse_verify", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the settings, as JSON")
+    known = settings.load(parser.parse_args(arguments).config)
+    try:
+        with closing(Source(known.source, known.slot)) as source, thrift(known.thrift) as run_sql:
+            outcome = Verification(known, source, run_sql).run()
+    except VerifyError as error:
+        print(f"nothing is proved: {error}", file=sys.stderr)
+        return 2
+    print(render(outcome))
+    return int(any(finding.differences for finding in outcome.findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A table's history: what must hold between the versions of a key."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from lakehouse_verify.bronze import RELATION as EVENTS
+from lakehouse_verify.finding import Finding
+from lakehouse_verify.rows import RunSql, Spark, Table
+
+RULES = {
+    "at most one open version": "is_current and open_versions > 1",
+    "open until it ends": "is_current <> (valid_to is null) or is_current <> (ended is null)",
+    "versions count from 1": "version <> number",
+    "in the order of the commits": "next_began <= began",
+    "no overlap": "next_began is not null and (ended is null or ended > next_began)",
+    "ends when the next begins": "ended = next_began and not (valid_to <=> next_valid_from)",
+    "no gap but after a delete": "ended is not null and not (ended <=> next_began) and not deleted",
+}
+
+
+def check(run_sql: RunSql, table: Table, topic: str) -> tuple[Counter[str], list[Finding]]:
+    """Check all versions of all keys of a table.
+
+    Returns:
+        The number of `versions` and of `open` ones, and a finding a rule.
+    """
+    dialect = Spark()
+    key = ", ".join(dialect.name(name) for name in table.key)
+    label = " || ', ' || ".join(f"'{name}=' || {dialect.name(name)}" for name in table.key)
+    broken = ", ".join(f"case when {condition} then '{rule}' end" for rule, condition in RULES.items())
+    query = f"""
+        with versions as (
+            select {label} || ' version ' || version as place, version, is_current, valid_to,
+                   valid_from_position as began, valid_to_position as ended,
+                   row_number() over later as number,
+                   lead(valid_from) over later as next_valid_from,
+                   lead(valid_from_position) over later as next_began,
+                   count_if(is_current) over (partition by {key}) as open_versions
+            from silver.{dialect.name(table.short_name + "_history")}
+            window later as (partition by {key} order by version, valid_from_position)
+        ), deletes as (
+            select distinct epoch, `partition`, `offset`, true as deleted from {EVENTS}
+            where topic = {dialect.literal(topic)} and op in ('d', 't')
+        ), judged as (
+            select place, explode(array_compact(array(
+                'versions', case when is_current then 'open' end, {broken}))) as said
+            from (select versions.*, coalesce(deleted, false) as deleted from versions left join deletes
+                  on ended.epoch = epoch and ended.`partition` = `partition` and ended.`offset` = `offset`)
+        )
+        select said, count(*), min(place), max(place) from judged group by said"""
+    counts: Counter[str] = Counter()
+    findings = {rule: Finding("silver", f"{table.short_name}_history", rule) for rule in RULES}
+    for said, times, first, last in run_sql(query):
+        if said in findings:
+            findings[said].differences = times
+            findings[said].examples = sorted({first, last})
+        else:
+            counts[said] = times
+    return counts, list(findings.values())

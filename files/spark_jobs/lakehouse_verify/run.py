@@ -1,0 +1,147 @@
+"""The proof: a consistent cut, every layer past it, every layer compared."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from lakehouse_verify import bronze, gold, history, kafka, progress
+from lakehouse_verify.bronze import Extent, Partition
+from lakehouse_verify.compare import Look, report, settle
+from lakehouse_verify.finding import Finding, VerifyError
+from lakehouse_verify.rows import Reader, RunSql, Spark, Table, column_types, differing_keys, lake_reader
+from lakehouse_verify.settings import Settings
+from lakehouse_verify.source import Cut, Source
+
+
+@dataclass
+class Outcome:
+    """What was found.
+
+    Attributes:
+        lsn: The position of the cut in the source.
+        counts: Rows by table: `source`, `events`, `versions`, `current`, or of gold `rows`.
+        findings: One entry a check.
+    """
+
+    lsn: str = ""
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """The keys of a table that differed at first sight, and how to read silver's rows of them."""
+
+    table: Table
+    silver: Reader
+    keys: set[str]
+
+
+class Verification:
+    """One run."""
+
+    def __init__(self, settings: Settings, source: Source, run_sql: RunSql) -> None:
+        """Prepare."""
+        self._settings = settings
+        self._source = source
+        self._run_sql = run_sql
+        self._tables = [source.table(name, exclude) for name, exclude in settings.tables.items()]
+        self._outcome = Outcome(counts={table.name: Counter() for table in self._tables})
+
+    def run(self) -> Outcome:
+        """Take the cut, wait until every layer has passed it, and compare."""
+        with self._source.cut() as cut:
+            self._outcome.lsn = cut.lsn
+            extents = self._await_kafka(cut)
+            self._await_layers(extents)
+            suspects = [self._compare_current(cut, table) for table in self._tables]
+        self._note(*(self._settle(some) for some in suspects))
+        self._check_bronze(extents)
+        for table in self._tables:
+            self._check_history(table)
+        self._check_gold()
+        return self._outcome
+
+    def _note(self, *findings: Finding) -> None:
+        self._outcome.findings += findings
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.deadline
+
+    def _await_kafka(self, cut: Cut) -> Mapping[Partition, Extent]:
+        if not progress.wait(cut.is_delivered, self._deadline()):
+            raise VerifyError(
+                f"Debezium has not delivered the source's changes up to {cut.lsn} within "
+                f"{self._settings.deadline:.0f} s; see `make status` and the journal of debezium"
+            )
+        topics = [self._settings.topic(table.name) for table in self._tables]
+        return kafka.extents(self._settings.kafka, topics)
+
+    def _await_layers(self, extents: Mapping[Partition, Extent]) -> None:
+        """Wait until every layer has passed the ends of the topics; one that does not is a finding."""
+        deadline = self._deadline()
+        passed = progress.wait(lambda: bronze.has_passed(self._run_sql, extents), deadline)
+        self._note(Finding("bronze", "change_events", "passes the cut in time", int(not passed)))
+        now = time.time()
+        for layer in ("silver", "gold"):
+            passed = progress.wait(partial(self._is_complete, layer, now), deadline)
+            self._note(Finding(layer, "all tables", "passes the cut in time", int(not passed)))
+
+    def _is_complete(self, layer: str, moment: float) -> bool:
+        return progress.complete_as_of(self._settings.status_file, layer) > moment
+
+    def _compare_current(self, cut: Cut, table: Table) -> Suspects:
+        """Compare silver's current rows with the source's at first sight."""
+        relation = f"silver.{Spark().name(table.short_name)}"
+        types = column_types(self._run_sql, relation)
+        names = [column.name for column in table.columns]
+        shape = Finding("silver", table.short_name, "has the source's columns")
+        if list(types) != names:
+            shape.differences = 1
+            shape.examples = [f"silver has {', '.join(types)}; the source has {', '.join(names)}"]
+        self._note(shape)
+        both = [name for name in names if name in types]
+        source, silver = cut.reader(table, both), lake_reader(self._run_sql, relation, types, both, table.key)
+        ours, theirs = source.digests(), silver.digests()
+        self._outcome.counts[table.name]["source"] = sum(count for count, _ in ours.values())
+        self._outcome.counts[table.name]["current"] = sum(count for count, _ in theirs.values())
+        return Suspects(table, silver, differing_keys(source, silver, ours, theirs))
+
+    def _settle(self, suspects: Suspects) -> Finding:
+        """Look again at the keys that differed, and report those that differ for good."""
+        names = [column.name for column in suspects.silver.columns]
+        deadline = self._deadline()
+
+        def look(keys: Collection[str]) -> Look:
+            with self._source.cut() as cut:
+                before = cut.reader(suspects.table, names).rows(keys)
+                progress.wait(cut.is_delivered, deadline)
+            progress.wait(partial(self._is_complete, "silver", time.time()), deadline)
+            found = suspects.silver.rows(keys)
+            with self._source.cut() as cut:
+                return Look(before, found, cut.reader(suspects.table, names).rows(keys))
+
+        finding = Finding("silver", suspects.table.short_name, "current rows equal the source")
+        return report(finding, settle(suspects.keys, look, deadline), suspects.silver)
+
+    def _check_bronze(self, extents: Mapping[Partition, Extent]) -> None:
+        events, findings = bronze.check(self._run_sql, extents)
+        for table in self._tables:
+            self._outcome.counts[table.name]["events"] = events[self._settings.topic(table.name)]
+        self._note(*findings)
+
+    def _check_history(self, table: Table) -> None:
+        counts, findings = history.check(self._run_sql, table, self._settings.topic(table.name))
+        self._outcome.counts[table.name].update(counts)
+        self._note(*findings)
+
+    def _check_gold(self) -> None:
+        claims = progress.gold_versions(self._settings.status_file)
+        counts, findings = gold.check(self._run_sql, claims)
+        for name, rows in counts.items():
+            self._outcome.counts[f"gold.{name}"] = Counter(rows=rows)
+        self._note(*findings)

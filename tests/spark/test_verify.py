@@ -1,0 +1,230 @@
+"""verify finds a fault that was planted in any layer, names it, and is silent without one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from lakehouse_verify import bronze, history
+from lakehouse_verify.bronze import Extent
+from lakehouse_verify.finding import Finding
+from lakehouse_verify.rows import Column, Reader, RunSql, Spark, Table, differing_keys
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
+
+TOPIC = "cdc.public.orders"
+ORDERS = Table("public.orders", (Column("order_id", "bigint"), Column("status", "text")), ("order_id",))
+EVENTS = "epoch string, topic string, `partition` int, `offset` bigint, op string"
+POSITION = "struct<epoch: string, partition: int, offset: bigint>"
+HISTORY = (
+    "order_id bigint, status string, valid_from timestamp, valid_to timestamp, is_current boolean, "
+    "version int, "
+    f"valid_from_position {POSITION}, valid_to_position {POSITION}"
+)
+
+
+@pytest.fixture
+def run_sql(spark: SparkSession) -> Iterator[RunSql]:
+    """Queries against databases named as in the catalog, empty at the start of each test."""
+    for database in ("bronze", "silver"):
+        spark.sql(f"create database {database}")
+    yield lambda query: [tuple(row) for row in spark.sql(query).collect()]
+    for database in ("bronze", "silver"):
+        spark.sql(f"drop database {database} cascade")
+
+
+def event(offset: int, op: str = "u") -> tuple[Any, ...]:
+    return ("e1", TOPIC, 0, offset, op)
+
+
+def version(number: int, began: int, ended: int | None, key: int = 1) -> tuple[str, ...]:
+    """A version that began and ended with the events at two offsets; an offset is its own time, too."""
+
+    def at(offset: int | None) -> str:
+        return "null" if offset is None else f"timestamp_seconds({offset})"
+
+    def position(offset: int | None) -> str:
+        return (
+            "null" if offset is None else f"named_struct('epoch', 'e1', 'partition', 0, 'offset', {offset}L)"
+        )
+
+    current = "true" if ended is None else "false"
+    return (str(key), "'paid'", at(began), at(ended), current, str(number), position(began), position(ended))
+
+
+def literal(value: Any) -> str:
+    """A Python value as SQL."""
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "null" if value is None else str(value).lower()
+
+
+def store(spark: SparkSession, name: str, schema: str, rows: list[tuple[Any, ...]]) -> None:
+    """A relation of that name with these rows. A view: writing tables would make the tests slow."""
+    values = " union all ".join(f"select {', '.join(map(literal, row))}" for row in rows)
+    store_sql(spark, name, schema, values)
+
+
+def store_history(spark: SparkSession, *rows: tuple[str, ...]) -> None:
+    """The history of orders, from rows of SQL expressions."""
+    store_sql(
+        spark,
+        "silver.orders_history",
+        HISTORY,
+        " union all ".join(f"select {', '.join(row)}" for row in rows),
+    )
+
+
+def store_sql(spark: SparkSession, name: str, schema: str, query: str) -> None:
+    """A view whose columns have the names and types of a schema."""
+    fields = StructType.fromDDL(schema).fields
+    typed = ", ".join(
+        f"cast(`{field.name}` as {field.dataType.simpleString()}) as `{field.name}`" for field in fields
+    )
+    names = ", ".join(f"`{field.name}`" for field in fields)
+    empty = f"select {', '.join('null' for _ in fields)}"
+    rows = query or f"select * from ({empty}) where false"
+    spark.sql(f"create view {name} as with given({names}) as ({rows}) select {typed} from given")
+
+
+def said(findings: list[Finding]) -> dict[str, int]:
+    return {finding.check: finding.differences for finding in findings if finding.differences}
+
+
+class TestBronze:
+    extents: ClassVar = {(TOPIC, 0): Extent(0, 4)}
+
+    def test_each_offset_once(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in range(4)])
+        counts, findings = bronze.check(run_sql, self.extents)
+        assert (counts, said(findings)) == (Counter({TOPIC: 4}), {})
+
+    def test_a_doubled_row_is_named(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in (0, 1, 2, 2, 3)])
+        once, complete = bronze.check(run_sql, self.extents)[1]
+        assert (once.differences, once.examples) == (1, ["cdc.public.orders-0 offset 2: 2 times"])
+        assert complete.differences == 0
+
+    @pytest.mark.parametrize(
+        ("held", "lost", "example"),
+        [
+            ((0, 3), 2, "cdc.public.orders-0 offsets 1 to 2"),
+            ((2, 3), 2, "cdc.public.orders-0 offsets 0 to 1"),
+            ((), 4, "cdc.public.orders-0 offsets 0 to 3"),
+        ],
+    )
+    def test_a_lost_row_is_named(
+        self, spark: SparkSession, run_sql: RunSql, held: tuple[int, ...], lost: int, example: str
+    ) -> None:
+        store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in held])
+        once, complete = bronze.check(run_sql, self.extents)[1]
+        assert (complete.differences, complete.examples) == (lost, [example])
+        assert once.differences == 0
+
+    def test_what_kafka_has_dropped_is_not_missed(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in (2, 3)])
+        assert said(bronze.check(run_sql, {(TOPIC, 0): Extent(2, 4)})[1]) == {}
+
+    def test_bronze_has_passed_an_end_once_it_holds_the_record_before_it(
+        self, spark: SparkSession, run_sql: RunSql
+    ) -> None:
+        store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in range(4)])
+        assert bronze.has_passed(run_sql, self.extents)
+        assert not bronze.has_passed(run_sql, {(TOPIC, 0): Extent(0, 5)})
+        assert bronze.has_passed(run_sql, {**self.extents, ("cdc.public.empty", 0): Extent(0, 0)})
+
+
+class TestHistory:
+    @pytest.fixture(autouse=True)
+    def events(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(
+            spark,
+            "bronze.change_events",
+            EVENTS,
+            [event(offset, "d" if offset == 7 else "u") for offset in range(10)],
+        )
+
+    def test_a_sound_history_with_a_delete(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store_history(spark, version(1, 1, 2), version(2, 2, 7), version(3, 9, None), version(1, 3, 7, key=2))
+        counts, findings = history.check(run_sql, ORDERS, TOPIC)
+        assert said(findings) == {}
+        assert counts == Counter(versions=4, open=1)
+
+    @pytest.mark.parametrize(
+        ("rows", "rule"),
+        [
+            ([version(1, 1, None), version(2, 2, None)], "at most one open version"),
+            ([version(1, 1, 2), version(3, 2, None)], "versions count from 1"),
+            ([version(1, 1, 2), version(1, 1, 2), version(2, 2, None)], "versions count from 1"),
+            ([version(1, 5, 9), version(2, 2, None)], "in the order of the commits"),
+            ([version(1, 1, 5), version(2, 2, None)], "no overlap"),
+            ([version(1, 1, 2), version(2, 5, None)], "no gap but after a delete"),
+            ([version(1, 1, 5)], "no gap but after a delete"),
+        ],
+    )
+    def test_a_fault_is_named(
+        self, spark: SparkSession, run_sql: RunSql, rows: list[tuple[str, ...]], rule: str
+    ) -> None:
+        store_history(spark, version(1, 1, 2, key=2), version(2, 2, None, key=2), *rows)
+        found = {finding.check: finding for finding in history.check(run_sql, ORDERS, TOPIC)[1]}
+        assert found[rule].differences > 0
+        assert all(example.startswith("order_id=1 version") for example in found[rule].examples)
+
+    def test_a_version_that_is_current_and_ended_is_named(self, spark: SparkSession, run_sql: RunSql) -> None:
+        key, status, began, ended, _, *rest = version(1, 1, 7)
+        store_history(spark, (key, status, began, ended, "true", *rest))
+        assert said(history.check(run_sql, ORDERS, TOPIC)[1]) == {"open until it ends": 1}
+
+    def test_a_version_that_ends_at_another_time_than_the_next_begins_is_named(
+        self, spark: SparkSession, run_sql: RunSql
+    ) -> None:
+        key, status, began, _, *rest = version(1, 1, 2)
+        store_history(spark, (key, status, began, "timestamp_seconds(99)", *rest), version(2, 2, None))
+        assert said(history.check(run_sql, ORDERS, TOPIC)[1]) == {"ends when the next begins": 1}
+
+
+class TestRows:
+    columns = (Column("order_id", "bigint"), Column("status", "string"))
+
+    def reader(self, run_sql: RunSql, name: str) -> Reader:
+        return Reader(run_sql, Spark(), f"silver.{name}", self.columns, self.columns[:1])
+
+    @pytest.mark.parametrize(
+        ("silver", "keys"),
+        [
+            ([(1, "paid"), (2, None), (3, "")], set()),
+            ([(1, "paid"), (3, "")], {"1:2"}),
+            ([(1, "paid"), (2, None), (3, ""), (4, "paid")], {"1:4"}),
+            ([(1, "paid"), (2, None), (3, ""), (3, "")], {"1:3"}),
+            ([(1, "placed"), (2, ""), (3, None)], {"1:1", "1:2", "1:3"}),
+        ],
+    )
+    def test_keys_that_differ(
+        self, spark: SparkSession, run_sql: RunSql, silver: list[tuple[int, str]], keys: set[str]
+    ) -> None:
+        store(spark, "silver.source", "order_id bigint, status string", [(1, "paid"), (2, None), (3, "")])
+        store(spark, "silver.orders", "order_id bigint, status string", silver)
+        left, right = self.reader(run_sql, "source"), self.reader(run_sql, "orders")
+        assert differing_keys(left, right, left.digests(), right.digests()) == keys
+
+    def test_rows_of_some_keys(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(
+            spark,
+            "silver.orders",
+            "order_id bigint, status string",
+            [(1, "it's \\ ü"), (2, None), (2, "x"), (3, "y")],
+        )
+        assert self.reader(run_sql, "orders").rows(["1:1", "1:2", "1:9"]) == {
+            "1:1": [("1", "it's \\ ü")],
+            "1:2": [("2", "x"), ("2", None)],
+        }
+
+    def test_a_key_of_texts_can_be_asked_for(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(spark, "silver.orders", "order_id string, status string", [("it's \\ ü\n", "a"), ("2:3", "b")])
+        columns = (Column("order_id", "string"), Column("status", "string"))
+        reader = Reader(run_sql, Spark(), "silver.orders", columns, columns)
+        keys = reader.hashes(range(1024)).keys()
+        assert reader.rows(keys).keys() == keys
+        assert len(keys) == 2
