@@ -1,4 +1,4 @@
-"""Does check mode tell the truth? Compares the (host, task) sets of a `--check` run and of the run after it."""
+"""Does check mode tell the truth? Compares what a `--check` run and the run after it changed."""
 
 from __future__ import annotations
 

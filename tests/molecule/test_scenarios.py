@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests import truth
+import truth
 
 ROOT = truth.ROOT
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
@@ -31,7 +30,8 @@ def molecule(scenario: str, *command: str, changes: Path) -> None:
     )
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-80:])
-        pytest.fail(f"molecule {' '.join(command)} -s {scenario}: exit {done.returncode}\n{tail}", pytrace=False)
+        said = f"molecule {' '.join(command)} -s {scenario}: exit {done.returncode}\n{tail}"
+        pytest.fail(said, pytrace=False)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -1,0 +1,91 @@
+# The commands of the lab and of the tests. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export CDC_LAKEHOUSE_CACHE ?= $(HOME)/.cache/cdc-lakehouse
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PLAY := ANSIBLE_DISPLAY_SKIPPED_HOSTS=false ansible-playbook
+TELL := ANSIBLE_STDOUT_CALLBACK=cdc.lakehouse.screen ansible-playbook
+STARTED := $(shell date +%s)
+phase = @printf '\n=== %s · %d s\n' '$(1)' $$(( $$(date +%s) - $(STARTED) ))
+
+.PHONY: help
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: venv  ## bring up the lab: Docker when missing, three nodes, every service, sample traffic
+	$(call phase,Machines)
+	@$(PLAY) lab/docker.yml lab/up.yml
+	$(call phase,Services)
+	@$(PLAY) playbooks/site.yml
+	$(call phase,Waiting for the first orders in gold)
+	@$(TELL) lab/ready.yml playbooks/status.yml
+	$(call phase,Up)
+
+.PHONY: status
+status: venv  ## one screen: services, lag, freshness, latency, disk; FORMAT=json
+	@$(TELL) playbooks/status.yml -e status_format=$(or $(FORMAT),text)
+
+.PHONY: verify
+verify: venv  ## compare source, silver and gold under live traffic
+	@$(TELL) playbooks/verify.yml
+
+.PHONY: sql
+sql: override export SQL := $(value SQL)
+sql:  ## query through the Thrift Server, CSV on stdout: make sql SQL='select …'
+	@[ -n "$$SQL" ] || { echo "Say what to ask: make sql SQL='select * from gold.kpis'" >&2; exit 2; }
+	@docker exec cdc-lakehouse-node2 lakehouse-sql "$$SQL"
+
+.PHONY: down
+down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
+	@$(PLAY) lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
+
+.PHONY: test
+test: image lint  ## all tests but the long ones: what CI runs
+	@pytest
+
+.PHONY: test-all
+test-all: image lint  ## all tests
+	@CDC_LONG_TESTS=1 pytest
+
+.PHONY: test-fast
+test-fast: venv lint  ## what needs no Docker
+	@pytest tests/unit tests/contract tests/spark
+
+.PHONY: lint
+lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on the built collection
+	@ruff check
+	@mypy
+	@yamllint --strict .
+	@ansible-lint --offline
+	@rm -rf build/lint && ansible-galaxy collection build --force --output-path build/lint >/dev/null
+	@ansible-galaxy collection install --offline --no-deps -p build/lint build/lint/*.tar.gz >/dev/null
+	@cd build/lint/ansible_collections/cdc/lakehouse && ansible-test sanity --python 3.11
+
+.PHONY: image
+image: venv  ## build the image of a node, which the Molecule scenarios use
+	@$(PLAY) lab/docker.yml lab/image.yml
+
+.PHONY: lock
+lock: venv  ## resolve the Python environment and the artifacts anew
+	@python3 tools/bootstrap.py uv lock --upgrade
+	@python tools/lock_artifacts.py
+
+.PHONY: venv
+venv: .venv/ready  ## the controller's Python environment, as uv.lock has it
+
+.venv/ready: pyproject.toml uv.lock tools/bootstrap.py tools/bootstrap-requirements.txt
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) python
+	@python3 tools/bootstrap.py
+	@touch $@
+
+.PHONY: python
+python:
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
+	  echo 'Python with its venv module is missing. Install it (Debian, Ubuntu: apt-get install python3-venv), or run make as root.' >&2; exit 1; }
+	@apt-get -q update && apt-get -qy install --no-install-recommends ca-certificates python3 python3-venv

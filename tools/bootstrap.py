@@ -1,0 +1,77 @@
+"""Make .venv as uv.lock says, with a pinned uv of its own, and link the checkout into it as cdc.lakehouse.
+
+Needs only a Python with the venv module. Run by `make venv`.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("CDC_LAKEHOUSE_CACHE") or Path.home() / ".cache" / "cdc-lakehouse")
+REQUIREMENTS = Path(__file__).with_name("bootstrap-requirements.txt")
+PYTHONS = ["python3.13", "python3.12", "python3.11"]
+
+
+def run(*command: "str | Path", **environment: str) -> None:
+    """Run a command; end with its exit code when it fails."""
+    done = subprocess.run([str(word) for word in command], env={**os.environ, **environment}, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def suitable_python() -> str:
+    """Return a Python that the lock was made for."""
+    if (3, 11) <= sys.version_info < (3, 14):
+        return sys.executable
+    for name in PYTHONS:
+        path = shutil.which(name)
+        if path:
+            return path
+    sys.exit(
+        f"python3 is {sys.version.split()[0]}; Python 3.11, 3.12 or 3.13 is needed. "
+        "Install one of them, with its venv module."
+    )
+
+
+def uv() -> Path:
+    """Return the pinned uv, installed into the cache at the first call."""
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    folder = CACHE / f"bootstrap-{digest}"
+    program = folder / "bin" / "uv"
+    if not program.exists():
+        run(sys.executable, "-m", "venv", "--clear", folder)
+        run(folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check",
+            "install", "--require-hashes", "--requirement", REQUIREMENTS)  # fmt: skip
+    return program
+
+
+def link() -> None:
+    """Let the environment find the checkout as the collection cdc.lakehouse."""
+    (packages,) = (ROOT / ".venv" / "lib").glob("python3.*/site-packages")
+    place = packages / "ansible_collections" / "cdc" / "lakehouse"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink():
+        place.unlink()
+    place.symlink_to(ROOT)
+
+
+def main() -> None:
+    """Bring uv; `bootstrap.py uv …` runs it, without arguments it makes the environment."""
+    settings = {
+        "UV_CACHE_DIR": str(CACHE / "uv"),
+        "UV_SYSTEM_CERTS": "true",
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+    if sys.argv[1:2] == ["uv"]:
+        run(uv(), *sys.argv[2:], **settings)
+        return
+    run(uv(), "sync", "--frozen", "--project", ROOT, "--python", suitable_python(), **settings)
+    link()
+
+
+if __name__ == "__main__":
+    main()
