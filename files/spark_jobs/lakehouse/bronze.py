@@ -1,0 +1,194 @@
+"""Kafka to bronze: every record once, untouched, in one append-only table.
+
+There is no checkpoint to lose or to disagree with: each start goes on behind the last offset that bronze itself holds, and a
+batch is one Delta commit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
+
+from lakehouse import delta_io, envelope, kafka, latency
+from lakehouse.config import Config, Source
+from lakehouse.status import Status
+
+MAX_RECORDS = 500_000
+"""The most records in a batch; bounds the memory it takes."""
+
+_SMALL = 20_000
+_STOP_WITHIN = 15.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """What bronze holds of a topic: its last epoch, and in it the highest offset by partition."""
+
+    epoch: str | None = None
+    offsets: Mapping[int, int] = field(default_factory=dict)
+
+
+def create_table(spark: SparkSession, config: Config) -> None:
+    """Creates bronze.change_events if it is missing."""
+    delta_io.create_if_missing(
+        spark,
+        config.bronze_path,
+        envelope.BRONZE_SCHEMA,
+        properties={
+            "delta.appendOnly": "true",
+            "delta.enableChangeDataFeed": "true",
+            "delta.dataSkippingStatsColumns": "source_table,epoch,partition,offset,lsn,error",
+        },
+    )
+
+
+def stored_state(bronze: DataFrame) -> dict[str, TopicState]:
+    """What bronze holds, by topic."""
+    states: dict[str, TopicState] = {}
+    rows = bronze.groupBy("topic", "epoch", "partition").agg(F.max("offset").alias("offset")).collect()
+    for row in sorted(rows, key=lambda row: row.epoch):
+        state = states.get(row.topic, TopicState())
+        offsets = state.offsets if state.epoch == row.epoch else {}
+        states[row.topic] = TopicState(row.epoch, {**offsets, row.partition: row.offset})
+    return states
+
+
+def current_epoch(state: TopicState, source: Source, topic: kafka.Topic) -> str:
+    """The epoch of the topic's next records.
+
+    It names the database cluster, its timeline and the topic. A number in front makes epochs sort in the order they began.
+    """
+    identity = f"{source.system_id}/{source.timeline}/{topic.id}"
+    number, _, last = (state.epoch or "0000/").partition("/")
+    return f"{number}/{last}" if last == identity else f"{int(number) + 1:04d}/{identity}"
+
+
+def starting_offsets(name: str, state: TopicState, topic: kafka.Topic) -> dict[int, int]:
+    """Where to go on in each partition.
+
+    Raises:
+        kafka.KafkaError: Records that bronze does not have are no longer in Kafka.
+    """
+    known = state.offsets if state.epoch and state.epoch.endswith(f"/{topic.id}") else {}
+    start = {}
+    for partition, earliest in topic.earliest.items():
+        start[partition] = known.get(partition, earliest - 1) + 1
+        if not earliest <= start[partition] <= topic.latest[partition]:
+            raise kafka.KafkaError(
+                f"bronze goes on at offset {start[partition]} of {name}-{partition}, but Kafka holds {earliest} to "
+                f"{topic.latest[partition]}: change events are lost. Take a new snapshot of the table"
+            )
+    return start
+
+
+class Bronze:
+    """The bronze layer."""
+
+    name = "bronze"
+
+    def __init__(self, spark: SparkSession, config: Config, status: Status) -> None:
+        self._spark = spark
+        self._config = config
+        self._status = status
+        self._tables = {config.kafka.topic(table): table for table in config.tables}
+        self._last_batch = 0
+
+    def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
+        """Runs until told to stop, or with `available_now` until everything that is in Kafka now is in bronze."""
+        query = self._start(available_now)
+        self._status.running(self.name)
+        try:
+            while query.isActive and not stop.wait(0.5):
+                self._report(query)
+            if stop.is_set():
+                _await_batch(query)
+            elif error := query.exception():
+                raise error
+        finally:
+            query.stop()
+
+    def _start(self, available_now: bool) -> StreamingQuery:
+        topics = kafka.describe(self._spark, self._config.kafka, self._tables)
+        stored = stored_state(self._spark.read.format("delta").load(self._config.bronze_path))
+        states = {name: stored.get(name, TopicState()) for name in topics}
+        epochs = {
+            name: current_epoch(states[name], self._config.source, topic) for name, topic in topics.items()
+        }
+        for name, epoch in epochs.items():
+            if states[name].epoch not in (None, epoch):
+                log.warning(
+                    "%s begins a new epoch, %s after %s: take a new snapshot of its table",
+                    name,
+                    epoch,
+                    states[name].epoch,
+                )
+        start = {name: starting_offsets(name, states[name], topic) for name, topic in topics.items()}
+        options = {f"kafka.{key}": value for key, value in kafka.client_options(self._config.kafka).items()}
+        records = (
+            self._spark.readStream.format("kafka")
+            .options(**options)
+            .option("subscribe", ",".join(topics))
+            .option("startingOffsets", json.dumps(start))
+            .option("failOnDataLoss", "true")
+            .option("includeHeaders", "true")
+            .option("maxOffsetsPerTrigger", MAX_RECORDS)
+            .load()
+        )
+        writer = records.writeStream.queryName("bronze").foreachBatch(
+            lambda batch, _: self._append(batch, epochs)
+        )
+        if available_now:
+            return writer.trigger(availableNow=True).start()
+        return writer.trigger(processingTime=f"{self._config.triggers.bronze} seconds").start()
+
+    def _append(self, batch: DataFrame, epochs: Mapping[str, str]) -> None:
+        began = time.monotonic()
+        rows = envelope.bronze_rows(batch, self._tables, epochs)
+        if self._last_batch <= _SMALL:
+            rows = rows.coalesce(
+                1
+            )  # one file; a backlog, after its first batch, keeps all cores busy instead
+        seen = Observation()
+        rows = rows.observe(
+            seen,
+            F.count("*").alias("rows"),
+            latency.commit_times(F.col("source_ts"), F.col("op") != "r").alias("commit_times"),
+        )
+        rows.write.format("delta").mode("append").save(self._config.bronze_path)
+        self._last_batch = seen.get["rows"]
+        self._status.batch(self.name, time.monotonic() - began, self._last_batch, [seen.get["commit_times"]])
+
+    def _report(self, query: StreamingQuery) -> None:
+        progress: Any = query.lastProgress
+        if progress is None or not progress["sources"]:
+            return
+        source = progress["sources"][0]
+        done, there = (json.loads(source[name] or "{}") for name in ("endOffset", "latestOffset"))
+        lag = {
+            topic: sum(
+                offset - done.get(topic, {}).get(partition, 0) for partition, offset in partitions.items()
+            )
+            for topic, partitions in there.items()
+        }
+        self._status.kafka(lag)
+        if not any(lag.values()):
+            self._status.complete(self.name, datetime.fromisoformat(progress["timestamp"]).timestamp())
+
+
+def _await_batch(query: StreamingQuery) -> None:
+    """Lets a batch that is under way come to its end."""
+    deadline = time.monotonic() + _STOP_WITHIN
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -1,0 +1,91 @@
+"""Which tables and views the lakehouse offers for queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lakehouse import models
+from lakehouse.config import Config, Table
+from lakehouse.scd2 import HISTORY_COLUMNS
+
+
+def entries(config: Config) -> list[dict[str, Any]]:
+    """Every table and view, tables first, so that they can be registered in this order."""
+    gold = models.load_all(config.gold_models)
+    tables = [
+        _table(
+            "bronze",
+            "change_events",
+            config.bronze_path,
+            "Every change event, untouched, with where it came from",
+        ),
+        *(
+            _table(
+                "silver",
+                f"{table.short_name}_versions",
+                config.silver_path(table),
+                f"{table.name}: the history with its hidden state",
+            )
+            for table in config.tables
+        ),
+        *(_table("gold", model.name, config.gold_path(model.name), model.description) for model in gold),
+    ]
+    views = [
+        _view(
+            "bronze",
+            "quarantine",
+            "SELECT topic, partition, offset, source_table, error, key, value, headers, kafka_timestamp, ingested_at "
+            "FROM bronze.change_events WHERE error IS NOT NULL",
+            "Records that are no good events, with the reason",
+        )
+    ]
+    for table in config.tables:
+        views += _views(table)
+    return tables + views
+
+
+def _views(table: Table) -> list[dict[str, Any]]:
+    business = ", ".join(f"`{name}`" for name in table.column_names)
+    versions = f"FROM silver.`{table.short_name}_versions`"
+    return [
+        _view(
+            "bronze",
+            table.short_name,
+            f"SELECT * FROM bronze.change_events WHERE source_table = '{table.name}'",  # noqa: S608  a checked name
+            f"{table.name}: its change events",
+        ),
+        _view(
+            "silver",
+            f"{table.short_name}_history",
+            f"SELECT {business}, {', '.join(HISTORY_COLUMNS)} {versions}",
+            f"{table.name}: every version of every row (SCD type 2)",
+        ),
+        _view(
+            "silver",
+            table.short_name,
+            f"SELECT {business} {versions} WHERE _head AND is_current",
+            f"{table.name}: its rows now",
+        ),
+    ]
+
+
+def _table(database: str, name: str, location: str, comment: str) -> dict[str, Any]:
+    return {
+        "database": database,
+        "name": name,
+        "kind": "table",
+        "location": location,
+        "query": None,
+        "comment": comment,
+    }
+
+
+def _view(database: str, name: str, query: str, comment: str) -> dict[str, Any]:
+    return {
+        "database": database,
+        "name": name,
+        "kind": "view",
+        "location": None,
+        "query": query,
+        "comment": comment,
+    }

@@ -1,0 +1,227 @@
+"""The settings of the jobs: what `pipeline.yml` says, checked and typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_TABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")
+
+
+class ConfigError(Exception):
+    """A setting that is missing or wrong; the message names it, its value and the way out."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a source table; `type` is PostgreSQL's format_type() text."""
+
+    name: str
+    type: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A captured source table."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    tracked: tuple[str, ...]
+
+    @property
+    def short_name(self) -> str:
+        """Its name in silver: `orders` for public.orders, `sales_orders` for sales.orders."""
+        schema, table = self.name.split(".")
+        return table if schema == "public" else f"{schema}_{table}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The business columns in the source's order."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """Where the change events come from."""
+
+    bootstrap_servers: str
+    topic_prefix: str
+
+    def topic(self, table: Table) -> str:
+        """The topic that carries a table's events."""
+        return f"{self.topic_prefix}.{table.name}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The identity of the source database; a change of it begins a new epoch."""
+
+    system_id: str
+    timeline: int
+
+
+@dataclass(frozen=True)
+class Triggers:
+    """Seconds between two looks of a layer for new work."""
+
+    bronze: float = 1
+    silver: float = 2
+    gold: float = 5
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that the jobs are told."""
+
+    storage: str
+    kafka: Kafka
+    source: Source
+    tables: tuple[Table, ...]
+    triggers: Triggers
+    gold_models: Path
+    status_file: Path
+
+    def table(self, name: str) -> Table:
+        """The table of that full or short name."""
+        return next(table for table in self.tables if name in (table.name, table.short_name))
+
+    @property
+    def bronze_path(self) -> str:
+        """The location of bronze.change_events."""
+        return f"{self.storage}/bronze/change_events"
+
+    def silver_path(self, table: Table) -> str:
+        """The location of a table's backing table in silver."""
+        return f"{self.storage}/silver/{table.short_name}"
+
+    def gold_path(self, model: str) -> str:
+        """The location of a gold table."""
+        return f"{self.storage}/gold/{model}"
+
+
+def load(path: Path) -> Config:
+    """Reads and checks the settings file."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name the settings file with --config") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    return parse(data, str(path))
+
+
+def parse(data: Any, origin: str = "pipeline.yml") -> Config:
+    """Checks settings that were read from `origin` and gives them types."""
+    root = _Section(data, origin)
+    kafka, source = root.section("kafka"), root.section("source")
+    triggers = root.section("triggers", optional=True)
+    tables = tuple(_table(section) for section in root.sections("tables"))
+    _refuse_doubles(tables, root)
+    return Config(
+        storage=root.text("storage").rstrip("/"),
+        kafka=Kafka(kafka.text("bootstrap_servers"), kafka.text("topic_prefix")),
+        source=Source(source.text("system_id"), int(source.number("timeline", minimum=1))),
+        tables=tables,
+        triggers=Triggers(
+            bronze=triggers.number("bronze", default=Triggers.bronze),
+            silver=triggers.number("silver", default=Triggers.silver),
+            gold=triggers.number("gold", default=Triggers.gold),
+        ),
+        gold_models=Path(root.text("gold_models")),
+        status_file=Path(root.text("status_file")),
+    )
+
+
+def _table(section: _Section) -> Table:
+    name = section.text("name")
+    if not _TABLE_NAME.match(name):
+        raise ConfigError(
+            f"{section.path}.name: {name!r} is no schema.table; write for instance public.orders"
+        )
+    columns = tuple(
+        Column(column.text("name"), column.text("type"), column.flag("nullable", default=True))
+        for column in section.sections("columns")
+    )
+    names = [column.name for column in columns]
+    key = section.names("key", among=names)
+    tracked = section.names(
+        "tracked_columns", among=names, default=[name for name in names if name not in key]
+    )
+    return Table(name, key, columns, tracked)
+
+
+def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:
+    seen: dict[str, str] = {}
+    for table in tables:
+        other = seen.setdefault(table.short_name, table.name)
+        if table is not next(known for known in tables if known.short_name == table.short_name):
+            raise ConfigError(
+                f"{root.path}: tables {other} and {table.name} would share the silver table "
+                f"{table.short_name}; remove one of them"
+            )
+
+
+class _Section:
+    """A mapping in the settings, which knows its path for the messages."""
+
+    def __init__(self, data: Any, path: str) -> None:
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{path}: {data!r} is no mapping of settings")
+        self._data = data
+        self.path = path
+
+    def _get(self, key: str) -> Any:
+        value = self._data.get(key)
+        if value is None:
+            raise ConfigError(f"{self.path}: {key} is missing; set it")
+        return value
+
+    def text(self, key: str) -> str:
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise ConfigError(f"{self.path}.{key}: {value!r} is no text; write a non-empty string")
+        return str(value)
+
+    def number(self, key: str, *, minimum: float = 0, default: float | None = None) -> float:
+        value = self._data.get(key, default) if default is not None else self._get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < minimum:
+            raise ConfigError(f"{self.path}.{key}: {value!r} is no number; write one from {minimum:g} upward")
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self._data.get(key, default)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{self.path}.{key}: {value!r} is neither true nor false")
+        return value
+
+    def section(self, key: str, *, optional: bool = False) -> _Section:
+        value = self._data.get(key, {}) if optional else self._get(key)
+        return _Section(value, f"{self.path}.{key}")
+
+    def sections(self, key: str) -> list[_Section]:
+        value = self._get(key)
+        if not isinstance(value, list) or not value:
+            raise ConfigError(f"{self.path}.{key}: {value!r} is no list with at least one entry")
+        return [_Section(entry, f"{self.path}.{key}[{index}]") for index, entry in enumerate(value)]
+
+    def names(self, key: str, *, among: list[str], default: list[str] | None = None) -> tuple[str, ...]:
+        value = self._data.get(key, default) if default is not None else self._get(key)
+        if not isinstance(value, list) or (not value and default is None):
+            raise ConfigError(f"{self.path}.{key}: {value!r} is no list with at least one column name")
+        for name in value:
+            if name not in among:
+                raise ConfigError(
+                    f"{self.path}.{key}: {name!r} is no column of the table; choose from {', '.join(among)}"
+                )
+        return tuple(value)

@@ -1,0 +1,113 @@
+"""Gold models: one SQL file each, with its keys and its dependence on silver in front. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import yaml
+from pyspark.sql import DataFrame, SparkSession
+
+
+class ModelError(Exception):
+    """A model file that is wrong; the message names the file, the setting and the way out."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A gold table.
+
+    Attributes:
+        name: The table's name, and the file's.
+        description: What it tells.
+        keys: The columns that tell its rows apart.
+        query: The SELECT over current silver rows; `{orders}` is the table orders.
+        changes: For each silver table that it reads, the SELECT that maps `{changes}`, the table's changed rows as they were
+            and as they are, to the keys of the model's rows that they are part of. `{orders}` there are the rows of
+            orders as they are and, of changed ones, as they were.
+    """
+
+    name: str
+    description: str
+    keys: tuple[str, ...]
+    query: str
+    changes: Mapping[str, str]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The silver tables it reads."""
+        return tuple(self.changes)
+
+
+def load_all(folder: Path) -> list[Model]:
+    """The models of a folder, by name."""
+    files = sorted(folder.glob("*.sql"))
+    if not files:
+        raise ModelError(f"{folder} holds no *.sql; set gold_models to the folder of the gold models")
+    return [parse(file.stem, file.read_text(encoding="utf-8")) for file in files]
+
+
+def parse(name: str, text: str) -> Model:
+    """Reads a model from the text of its file: YAML in leading comments, then the query."""
+    lines = text.splitlines()
+    end = next((index for index, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    query = "\n".join(lines[end:]).strip().rstrip(";")
+    try:
+        front = yaml.safe_load("\n".join(line[2:].removeprefix(" ") for line in lines[:end])) or {}
+    except yaml.YAMLError as error:
+        raise ModelError(f"{name}.sql: the leading comments are no YAML: {error}") from error
+    keys, changes = front.get("keys"), front.get("changes")
+    if not isinstance(keys, list) or not keys:
+        raise ModelError(f"{name}.sql: keys is {keys!r}; name the key columns as a list")
+    if not isinstance(changes, Mapping) or not changes:
+        raise ModelError(
+            f"{name}.sql: changes is {changes!r}; give each silver table of the query the SELECT of the keys"
+        )
+    read = {field for _, field, _, _ in Formatter().parse(query) if field}
+    if read != set(changes):
+        raise ModelError(
+            f"{name}.sql: the query reads {sorted(read)}, changes names {sorted(changes)}; make them the same"
+        )
+    return Model(name, str(front.get("description", "")), tuple(keys), query, dict(changes))
+
+
+def result(spark: SparkSession, model: Model, current: Mapping[str, DataFrame]) -> DataFrame:
+    """The whole model, computed from current silver rows."""
+    rows = spark.sql(model.query, **{name: current[name] for name in model.sources})
+    return rows.dropna(subset=list(model.keys))
+
+
+def affected_keys(
+    spark: SparkSession, model: Model, images: Mapping[str, DataFrame], current: Mapping[str, DataFrame]
+) -> DataFrame:
+    """The keys of the model's rows that may differ from what they were.
+
+    Args:
+        spark: The session.
+        model: The model.
+        images: Of the silver tables that changed, the changed rows as they were and as they are.
+        current: The current rows of all its silver tables.
+    """
+    both = {
+        name: current[name].unionByName(images[name]) if name in images else current[name]
+        for name in model.sources
+    }
+    found = [
+        spark.sql(model.changes[name], changes=images[name], **both).select(*model.keys)
+        for name in model.sources
+        if name in images
+    ]
+    return reduce(DataFrame.union, found).dropna().distinct()
+
+
+def restricted(rows: DataFrame, keys: DataFrame) -> DataFrame:
+    """The rows that have one of the keys."""
+    if len(keys.columns) > 1:
+        # Spark pushes a condition on one column below aggregates and to its side of a join, but not one on several.
+        for name in keys.columns:
+            rows = rows.join(keys.select(name).distinct(), name, "left_semi")
+    return rows.join(keys, keys.columns, "left_semi")

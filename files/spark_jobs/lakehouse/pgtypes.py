@@ -1,0 +1,78 @@
+"""PostgreSQL types in Spark: which type a column gets, and how Debezium's text becomes its value.
+
+Debezium is set to send numeric as text and times as ISO 8601 text. Policies:
+
+* numeric(p,s) of up to 38 digits is an exact decimal. Without a precision, or wider, it stays the exact text, since no
+  decimal could hold every value. NaN in a numeric(p,s) is a bad value.
+* json, arrays, ranges, time, interval and whatever else Spark has no type for stay the text that Debezium sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+_PLAIN = {
+    "smallint": "smallint",
+    "integer": "int",
+    "bigint": "bigint",
+    "oid": "bigint",
+    "real": "float",
+    "double precision": "double",
+    "boolean": "boolean",
+    "date": "date",
+    "bytea": "binary",
+}
+_NUMERIC = re.compile(r"^numeric\((\d+),(-?\d+)\)$")
+
+_PLACEHOLDER = "__debezium_unavailable_value"
+_PLACEHOLDER_UUID = "b68a35a7-17ad-35b3-af2a-ae46edb4545a"
+UNAVAILABLE = (
+    _PLACEHOLDER,
+    base64.b64encode(_PLACEHOLDER.encode()).decode(),
+    json.dumps([_PLACEHOLDER]),
+    json.dumps([_PLACEHOLDER_UUID]),
+    json.dumps(list(_PLACEHOLDER.encode()), separators=(",", ":")),
+    json.dumps({_PLACEHOLDER: _PLACEHOLDER}, separators=(",", ":")),
+)
+"""What Debezium sends for a TOASTed value that an update left alone, as text, bytea, text[], uuid[], int[], hstore."""
+
+
+def spark_type(pg_type: str) -> str:
+    """The Spark SQL type that holds every value of a PostgreSQL type."""
+    if pg_type in _PLAIN:
+        return _PLAIN[pg_type]
+    if pg_type.startswith("timestamp"):
+        return "timestamp" if pg_type.endswith("with time zone") else "timestamp_ntz"
+    if digits := _digits(pg_type):
+        return f"decimal({digits[0]},{digits[1]})"
+    return "string"
+
+
+def from_text(text: Column, pg_type: str) -> Column:
+    """The typed value of Debezium's text; null where the text is no value of the type."""
+    target = spark_type(pg_type)
+    if target == "string":
+        return text
+    if target == "binary":
+        return F.try_to_binary(text, F.lit("base64"))
+    if target == "date" or target == "timestamp_ntz":
+        return F.rtrim(text, F.lit("Z")).try_cast(target)  # the Z marks no time zone here
+    if digits := _digits(pg_type):
+        precision, scale = digits
+        value = text.try_cast(target)
+        exact = text.try_cast(f"decimal(38,{38 - precision + scale})")
+        return F.when(value == exact, value)
+    return text.try_cast(target)
+
+
+def _digits(pg_type: str) -> tuple[int, int] | None:
+    match = _NUMERIC.match(pg_type)
+    if match is None:
+        return None
+    precision, scale = int(match[1]), int(match[2])
+    return (precision, scale) if precision <= 38 and 0 <= scale <= precision else None

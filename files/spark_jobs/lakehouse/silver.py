@@ -1,0 +1,334 @@
+"""Bronze to silver: reads what is new in bronze, and merges each table's events into its history.
+
+There is no checkpoint. How far a table has come stands in its own rows: every event that changed something left its position
+there, and those that changed nothing may come again. A table that starts, failed or was restored goes on from its own content;
+from then on it reads bronze's new commits alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark import inheritable_thread_target
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from lakehouse import delta_io, envelope, latency, pgtypes, scd2
+from lakehouse.config import Config, Table
+from lakehouse.retry import Backoff
+from lakehouse.status import Status, failure
+
+CHUNK = 250_000
+"""Events of a partition that a table applies at once when it catches up."""
+
+_PARALLEL_TABLES = 2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far a table has come: past all earlier epochs, and in this one up to the offset of each partition."""
+
+    epoch: str | None = None
+    offsets: Mapping[int, int] = field(default_factory=dict)
+
+    def beyond(self) -> Column:
+        """Whether a bronze row comes after the cursor."""
+        if self.epoch is None:
+            return F.lit(True)
+        epoch, partition, offset = F.col("epoch"), F.col("partition"), F.col("offset")
+        passed = reduce(
+            or_, ((partition == p) & (offset <= o) for p, o in self.offsets.items()), F.lit(False)
+        )
+        return (epoch > self.epoch) | ((epoch == self.epoch) & ~passed)
+
+    def past(self, positions: Iterable[Row]) -> Cursor:
+        """The cursor when it has passed these positions, too."""
+        cursor = self
+        for row in sorted(positions, key=lambda row: row.epoch):
+            if cursor.epoch is None or row.epoch >= cursor.epoch:
+                offsets = cursor.offsets if row.epoch == cursor.epoch else {}
+                offset = max(row.offset, offsets.get(row.partition, row.offset))
+                cursor = Cursor(row.epoch, {**offsets, row.partition: offset})
+        return cursor
+
+
+@dataclass(frozen=True)
+class Look:
+    """What decides how a batch is applied."""
+
+    rows: int
+    ends: list[Row]
+    max_lsn: int | None
+    seen_lsns: tuple[int, int] | None
+    keys: tuple[Any, Any] | None
+    truncates: bool
+    gaps: bool
+    commit_times: list[Row]
+
+
+def create_tables(spark: SparkSession, config: Config) -> None:
+    """Creates the backing tables that are missing."""
+    for table in config.tables:
+        filtered_on = [*(f"`{name}`" for name in table.key), "_applied"]
+        delta_io.create_if_missing(
+            spark,
+            config.silver_path(table),
+            scd2.silver_schema(table),
+            partitioned_by="_head",
+            properties={
+                "delta.enableChangeDataFeed": "true",
+                "delta.dataSkippingStatsColumns": ",".join(filtered_on),
+            },
+        )
+
+
+class SilverTable:
+    """One table's history, and how far it has come."""
+
+    def __init__(self, spark: SparkSession, config: Config, table: Table) -> None:
+        self.table = table
+        self.cursor = Cursor()
+        self._spark = spark
+        self._path = config.silver_path(table)
+        self._max_lsn: int | None = None
+
+    def recover(self, bronze: DataFrame) -> Iterator[DataFrame]:
+        """Takes the cursor from the table's own content, and cuts what bronze has beyond it into batches to apply."""
+        mine = bronze.where(F.col("source_table") == self.table.name)
+        applied = self._heads().groupBy("_applied.epoch", "_applied.partition")
+        self.cursor = Cursor().past(applied.agg(F.max("_applied.offset").alias("offset")).collect())
+        self._max_lsn = None
+        if self.cursor.epoch is not None:
+            passed = mine.where(~self.cursor.beyond()).agg(F.max("lsn").alias("lsn")).collect()
+            self._max_lsn = passed[0].lsn
+        beyond = mine.where(self.cursor.beyond()).groupBy("epoch", "partition")
+        ranges = beyond.agg(F.min("offset").alias("low"), F.max("offset").alias("high")).collect()
+        for epoch in sorted({row.epoch for row in ranges}):
+            yield from _chunks(mine, epoch, [row for row in ranges if row.epoch == epoch])
+
+    def apply(self, rows: DataFrame, bronze: DataFrame) -> Look:
+        """Merges a batch of the table's bronze rows that follows on what was applied before.
+
+        Args:
+            rows: The rows; those that the cursor has passed are left out.
+            bronze: All of bronze, to look up whether an event was delivered before.
+        """
+        rows = rows.where(self.cursor.beyond())
+        look = self._look(rows)
+        if look.rows:
+            self._merge(self._versions(rows, bronze, look), look)
+            self.cursor = self.cursor.past(look.ends)
+            self._max_lsn = max(
+                (lsn for lsn in (self._max_lsn, look.max_lsn) if lsn is not None), default=None
+            )
+        return look
+
+    def _look(self, rows: DataFrame) -> Look:
+        first = self.table.column(self.table.key[0])
+        key = pgtypes.from_text(F.get_json_object("key", f"$['{first.name}']"), first.type)
+        seen = F.when(F.col("lsn") <= F.lit(self._max_lsn).cast("bigint"), F.col("lsn"))
+        ends = (
+            rows.groupBy("epoch", "partition")
+            .agg(
+                F.max("offset").alias("offset"),
+                F.count("*").alias("rows"),
+                F.max("lsn").alias("max_lsn"),
+                F.min(seen).alias("low_lsn"),
+                F.max(seen).alias("high_lsn"),
+                F.min(key).alias("min_key"),
+                F.max(key).alias("max_key"),
+                F.max(F.col("op") == "t").alias("truncates"),
+                F.max(reduce(or_, (F.contains("value", F.lit(text)) for text in pgtypes.UNAVAILABLE))).alias(
+                    "gaps"
+                ),
+                latency.commit_times(F.col("source_ts"), F.col("op") != "r").alias("commit_times"),
+            )
+            .collect()
+        )
+        return Look(
+            rows=sum(row.rows for row in ends),
+            ends=ends,
+            max_lsn=max((row.max_lsn for row in ends if row.max_lsn is not None), default=None),
+            seen_lsns=_range(ends, "low_lsn", "high_lsn"),
+            keys=_range(ends, "min_key", "max_key"),
+            truncates=any(row.truncates for row in ends),
+            gaps=any(row.gaps for row in ends),
+            commit_times=[row.commit_times for row in ends],
+        )
+
+    def _versions(self, rows: DataFrame, bronze: DataFrame, look: Look) -> DataFrame:
+        """The versions that the batch adds or changes."""
+        events = scd2.first_deliveries(envelope.events(rows, self.table))
+        if look.seen_lsns:
+            # An event whose LSN is beyond all before it cannot have been delivered before: nothing to look up.
+            same = (F.col("source_table") == self.table.name) & F.col("lsn").between(*look.seen_lsns)
+            events = scd2.not_delivered_before(events, envelope.identities(bronze.where(same)))
+        truncates = scd2.truncates(events) if look.truncates else []
+        events = events.where("op <> 't'")
+        heads = self._heads()
+        if not truncates:
+            touched = events.select(*self.table.key).distinct()
+            heads = heads.where(self._near(look)).join(touched, [*self.table.key], "left_semi")
+        if look.gaps:
+            events = scd2.carry_forward(events, heads, self.table)
+        return scd2.fold(events, heads, self.table, truncates)
+
+    def _merge(self, versions: DataFrame, look: Look) -> None:
+        versions = versions.persist()
+        try:
+            counts = versions.groupBy("_known").count().collect()
+            rows = versions.drop("_known")
+            if any(count["_known"] for count in counts):
+                near = F.lit(True) if look.truncates else self._near(look, "silver.")
+                same = reduce(
+                    and_, (F.col(f"silver.{name}") == F.col(f"batch.{name}") for name in self.table.key)
+                )
+                same = same & F.col("silver._head") & (F.col("silver.version") == F.col("batch.version"))
+                target = DeltaTable.forPath(self._spark, self._path).alias("silver")
+                merge = target.merge(rows.alias("batch"), same & near)
+                merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+            elif counts:
+                rows.write.format("delta").mode("append").save(self._path)
+        finally:
+            versions.unpersist()
+
+    def _heads(self) -> DataFrame:
+        return self._spark.read.format("delta").load(self._path).where("_head")
+
+    def _near(self, look: Look, prefix: str = "") -> Column:
+        """Leaves out files that cannot hold a key of the batch."""
+        if look.keys is None:
+            return F.lit(True)
+        return F.col(f"{prefix}{self.table.key[0]}").between(*look.keys)
+
+
+@dataclass
+class _Progress:
+    """A table, and the bronze version up to which it follows; None: it has to recover first."""
+
+    table: SilverTable
+    version: int | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Silver:
+    """The silver layer: every table by itself, so that one that fails stops no other."""
+
+    name = "silver"
+
+    def __init__(self, spark: SparkSession, config: Config, status: Status) -> None:
+        self._spark = spark
+        self._config = config
+        self._status = status
+        self._tables = [_Progress(SilverTable(spark, config, table)) for table in config.tables]
+
+    def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
+        """Runs until told to stop, or with `available_now` until silver has what bronze has now."""
+        self._status.running(self.name)
+        while not stop.is_set():
+            began, as_of = time.monotonic(), self._status.source_as_of(self.name)
+            complete = self.step(stop)
+            if complete:
+                self._status.complete(self.name, as_of)
+            if available_now:
+                failed = [progress.table.table.name for progress in self._tables if progress.version is None]
+                if failed and not stop.is_set():
+                    raise SilverError(f"these tables failed, see the log: {', '.join(failed)}")
+                return
+            stop.wait(max(0.0, self._config.triggers.silver - (time.monotonic() - began)))
+
+    def step(self, stop: threading.Event) -> bool:
+        """Applies what bronze has; true when every table has it all."""
+        upto = delta_io.latest_version(self._spark, self._config.bronze_path)
+        bronze = delta_io.read(self._spark, self._config.bronze_path, upto)
+        work: list[tuple[_Progress, Iterable[DataFrame]]] = [
+            (progress, progress.table.recover(bronze))
+            for progress in self._tables
+            if progress.version is None and progress.backoff.due
+        ]
+        news = []
+        for version in {
+            progress.version for progress in self._tables if progress.version not in (None, upto)
+        }:
+            new = delta_io.changes(self._spark, self._config.bronze_path, version, upto)
+            new = new.where("_change_type = 'insert'").persist()
+            news.append(new)
+            present = {row.source_table for row in new.select("source_table").distinct().collect()}
+            for progress in self._tables:
+                name = progress.table.table.name
+                if progress.version == version:
+                    work.append(
+                        (progress, [new.where(F.col("source_table") == name)] if name in present else [])
+                    )
+        attempt = inheritable_thread_target(self._attempt)
+        with ThreadPoolExecutor(_PARALLEL_TABLES) as pool:
+            list(pool.map(lambda item: attempt(*item, bronze, upto, stop), work))
+        for new in news:
+            new.unpersist()
+        return all(progress.version == upto for progress in self._tables)
+
+    def _attempt(
+        self,
+        progress: _Progress,
+        batches: Iterable[DataFrame],
+        bronze: DataFrame,
+        upto: int,
+        stop: threading.Event,
+    ) -> None:
+        table = progress.table
+        try:
+            for rows in batches:
+                if stop.is_set():
+                    progress.version = None
+                    return
+                began = time.monotonic()
+                look = table.apply(rows, bronze)
+                self._status.batch(self.name, time.monotonic() - began, look.rows, look.commit_times)
+        except Exception as error:
+            progress.version = None
+            wait = progress.backoff.failed()
+            log.exception("silver.%s failed; next try in %.0f s", table.table.short_name, wait)
+            self._status.table(table.table.short_name, **failure(error))
+        else:
+            progress.version = upto
+            progress.backoff.succeeded()
+            self._status.table(
+                table.table.short_name,
+                state="running",
+                error=None,
+                bronze_version=upto,
+                epoch=table.cursor.epoch,
+                offsets=dict(table.cursor.offsets),
+            )
+
+
+class SilverError(Exception):
+    """Tables failed in a run that ends when bronze's present content is applied."""
+
+
+def _chunks(rows: DataFrame, epoch: str, ranges: list[Row]) -> Iterator[DataFrame]:
+    """Cuts an epoch's rows into batches of up to CHUNK offsets a partition, in order."""
+    rows = rows.where(F.col("epoch") == epoch)
+    for step in range(0, max(row.high - row.low for row in ranges) + 1, CHUNK):
+        in_chunk = (
+            (F.col("partition") == row.partition)
+            & F.col("offset").between(row.low + step, row.low + step + CHUNK - 1)
+            for row in ranges
+        )
+        yield rows.where(reduce(or_, in_chunk))
+
+
+def _range(rows: list[Row], low: str, high: str) -> tuple[Any, Any] | None:
+    known = [row for row in rows if row[low] is not None]
+    return (min(row[low] for row in known), max(row[high] for row in known)) if known else None

@@ -1,0 +1,51 @@
+"""Entry point of the lakehouse's jobs: `spark-submit main.py pipeline --config pipeline.yml`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from lakehouse import catalog, config, models
+
+
+def main() -> int:
+    """Runs one job; returns the process's exit code."""
+    parser = argparse.ArgumentParser(description="Jobs of the change-data-capture lakehouse.")
+    parser.add_argument("job", choices=["bronze", "silver", "gold", "pipeline", "verify", "catalog"])
+    parser.add_argument("--config", type=Path, required=True, help="settings file (pipeline.yml)")
+    parser.add_argument("--available-now", action="store_true", help="end when what is there now is done")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+
+    if arguments.job == "verify":
+        from lakehouse_verify.__main__ import main as verify  # shares nothing with the jobs
+
+        return int(verify(str(arguments.config)))
+    try:
+        settings = config.load(arguments.config)
+        offered = catalog.entries(settings)  # also checks the gold models before anything starts
+    except (config.ConfigError, models.ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if arguments.job == "catalog":
+        print(json.dumps(offered, indent=1))
+        return 0
+
+    from lakehouse import pipeline, spark
+    from lakehouse.status import LAYERS
+
+    layers = LAYERS if arguments.job == "pipeline" else (arguments.job,)
+    session = spark.session(f"lakehouse-{arguments.job}")
+    try:
+        (pipeline.run_now if arguments.available_now else pipeline.run)(session, settings, layers)
+    finally:
+        session.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

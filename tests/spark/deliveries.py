@@ -1,0 +1,88 @@
+"""Makes what Kafka would deliver for the oracle's events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from oracle import UNAVAILABLE, Event, Version
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from lakehouse import envelope
+from lakehouse.config import Column, Table
+
+TABLE = Table(
+    "public.things",
+    key=("id",),
+    columns=(Column("id", "bigint", nullable=False), Column("status", "text"), Column("note", "text")),
+    tracked=("status",),
+)
+TOPIC = "cdc.public.things"
+EPOCH = "0001/7/1/t"
+KAFKA_SCHEMA = (
+    "topic string, partition int, offset bigint, timestamp timestamp, "
+    "headers array<struct<key: string, value: binary>>, key binary, value binary"
+)
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def record(offset: int, key: Any, value: Any, *, partition: int = 0, topic: str = TOPIC) -> tuple[Any, ...]:
+    """A Kafka record; key and value are bytes, None, or what becomes JSON."""
+    key, value = (
+        item if item is None or isinstance(item, bytes) else json.dumps(item).encode()
+        for item in (key, value)
+    )
+    return (topic, partition, offset, _START, [], key, value)
+
+
+def envelope_of(event: Event) -> dict[str, Any]:
+    """An event as Debezium writes it."""
+    row = None
+    if event.key is not None:
+        values = {"status": event.status, "note": event.note}
+        row = {"id": event.key} | {
+            name: "__debezium_unavailable_value" if value is UNAVAILABLE else value
+            for name, value in values.items()
+        }
+    at = int((_START + timedelta(seconds=event.at)).timestamp() * 1_000_000)
+    return {
+        "before": row if event.op == "d" else None,
+        "after": None if event.op == "d" else row,
+        "source": {"lsn": event.lsn, "txId": event.tx, "ts_us": at, "schema": "public", "table": "things"},
+        "op": event.op,
+    }
+
+
+def bronze(
+    spark: SparkSession, records: Iterable[tuple[Any, ...]], table: Table = TABLE, epoch: str = EPOCH
+) -> DataFrame:
+    """The bronze rows of records."""
+    kafka = spark.createDataFrame(list(records), KAFKA_SCHEMA)
+    return envelope.bronze_rows(kafka, {TOPIC: table}, {TOPIC: epoch})
+
+
+def records(events: Iterable[Event]) -> list[tuple[Any, ...]]:
+    """The Kafka records of events."""
+    return [record(e.offset, None if e.key is None else {"id": e.key}, envelope_of(e)) for e in events]
+
+
+def version(row: Row) -> Version:
+    """A row of the backing table as the oracle has it."""
+
+    def seconds(at: datetime | None) -> int | None:
+        return None if at is None else int(at.replace(tzinfo=UTC).timestamp() - _START.timestamp())
+
+    return Version(
+        key=row.id,
+        number=row.version,
+        status=row.status,
+        note=row.note,
+        valid_from=seconds(row.valid_from),
+        valid_to=seconds(row.valid_to),
+        from_lsn=row.valid_from_lsn,
+        from_snapshot=row.valid_from_snapshot,
+        from_offset=row.valid_from_position.offset,
+        to_offset=None if row.valid_to_position is None else row.valid_to_position.offset,
+    )
