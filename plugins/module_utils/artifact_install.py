@@ -70,9 +70,8 @@ class Installation:
         wheels = self.folder / "wheels"
         if (wheels / "requirements.txt").exists():
             _make_venv(self.folder, wheels)
-        (self.folder / MANIFEST).write_text(
-            json.dumps(snapshot(self.folder), indent=0, sort_keys=True) + "\n"
-        )
+        manifest = {"installed": time.time_ns(), "files": snapshot(self.folder)}
+        (self.folder / MANIFEST).write_text(json.dumps(manifest, indent=0, sort_keys=True) + "\n")
 
     def point(self) -> None:
         """Move the link here in one step."""
