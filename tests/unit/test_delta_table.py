@@ -152,7 +152,7 @@ def test_file_locations_are_compared_as_places(server: FakeServer) -> None:
 @pytest.mark.parametrize(
     "damaged",
     [
-        view("SELECT 1", "EVOLUTION", "It\\'s"),
+        view("SELECT 1", "EVOLUTION", "It's"),
         view("SELECT order_id\nFROM silver.orders_versions -- Type: current", "COMPENSATION", "It's"),
         view("SELECT order_id\nFROM silver.orders_versions -- Type: current", "EVOLUTION", "Other"),
     ],
