@@ -1,0 +1,1 @@
+"""OLTP traffic: the life of a small shop, written to its PostgreSQL database."""
