@@ -1,3 +1,4 @@
+# ruff: noqa: S603 - every command here is our own
 """Make .venv as uv.lock says, with a pinned uv of its own, and link the checkout into it as cdc.lakehouse.
 
 Needs only a Python with the venv module. Run by `make venv`.
@@ -18,7 +19,7 @@ PYTHONS = ["python3.13", "python3.12", "python3.11"]
 
 def run(*command: "str | Path", **environment: str) -> None:
     """Run a command; end with its exit code when it fails."""
-    done = subprocess.run([str(word) for word in command], env={**os.environ, **environment}, check=False)  # noqa: S603
+    done = subprocess.run([str(word) for word in command], env={**os.environ, **environment}, check=False)
     if done.returncode:
         sys.exit(done.returncode)
 
@@ -29,7 +30,11 @@ def suitable_python() -> str:
         return sys.executable
     for name in PYTHONS:
         path = shutil.which(name)
-        if path:
+        # A version manager's stand-in may be there and refuse to run.
+        if (
+            path
+            and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0
+        ):
             return path
     sys.exit(
         f"python3 is {sys.version.split()[0]}; Python 3.11, 3.12 or 3.13 is needed. "

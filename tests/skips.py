@@ -1,0 +1,32 @@
+"""A pytest plugin: a skip that is not listed here fails."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+# The reasons for which a test may be skipped. Whoever adds one says when the test does run.
+ALLOWED: dict[str, str] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Judge the skip of a test."""
+    return _judge((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Judge the skip of a whole file."""
+    return _judge((yield))
+
+
+def _judge(report: Any) -> Any:
+    if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason not in ALLOWED:
+            report.outcome = "failed"
+            report.longrepr = f"Skipped ({reason}), which tests/skips.py does not list."
+    return report
