@@ -66,7 +66,7 @@ class Lab:
         )
         if check and done.returncode:
             pytest.fail(
-                f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+                f"{' '.join(words)}: {done.returncode}\n{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
             )
         return done
 

@@ -31,7 +31,7 @@ def settle(
     """Tell keys that moved from keys that differ.
 
     A key is right when what was found equals what was expected just before or just after. It is wrong when
-    neither is so although the expectation stood still, twice in a row; or when the deadline leaves it unclear.
+    neither is so although the expectation stood still, twice in a row; or when it is unclear at the deadline.
 
     Args:
         keys: The keys that differed at first sight.

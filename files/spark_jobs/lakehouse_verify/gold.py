@@ -70,8 +70,8 @@ def _compare(run_sql: RunSql, name: str, query: Query, claim: Versions, finding:
 def _basis(run_sql: RunSql, name: str, claim: Versions) -> tuple[int, Versions | None]:
     """The newest version of a model, and the silver versions whose content it must show.
 
-    A commit notes the silver versions that it was computed from. The pipeline claims newer ones when what is new in
-    silver changed nothing in the model. The claim was read first: where a commit is newer, the commit counts.
+    A commit notes the silver versions that it was computed from. The pipeline claims newer ones when what is
+    new in silver changed nothing in the model. The claim was read first: where a commit is newer, it counts.
     """
     commits = run_sql(f"describe history gold.{name} limit {RECENT_COMMITS}")
     notes = (json.loads(commit[USER_METADATA]) for commit in commits if commit[USER_METADATA])

@@ -32,7 +32,8 @@ QUERIES = {
         ("day", "product_id"),
         f"""
         with placed as ({_PLACED}),
-             sold as (select day, product_id, order_id, sum(quantity) as units, sum(quantity * unit_price) as revenue
+             sold as (select day, product_id, order_id, sum(quantity) as units,
+                             sum(quantity * unit_price) as revenue
                       from placed join {{order_items}} using (order_id)
                       where not void group by day, product_id, order_id)
         select day, product_id, count(1) as orders, sum(units) as units, sum(revenue) as revenue
@@ -42,8 +43,8 @@ QUERIES = {
         ("product_id",),
         f"""
         with placed as ({_PLACED}),
-             lines as (select product_id, order_id, status, placed.created_at, quantity, quantity * unit_price as value,
-                              not void as sold
+             lines as (select product_id, order_id, status, placed.created_at, quantity,
+                              quantity * unit_price as value, not void as sold
                        from {{order_items}} join placed using (order_id)),
              sums as (select product_id, count(distinct order_id) filter (where sold) as orders,
                              sum(quantity) filter (where sold) as units,
@@ -73,7 +74,8 @@ QUERIES = {
         ("minute",),
         """
         with placed as (select unix_seconds(created_at) as second, amount from {orders})
-        select timestamp_seconds(second - pmod(second, 60)) as minute, count(1) as orders, sum(amount) as amount
+        select timestamp_seconds(second - pmod(second, 60)) as minute, count(1) as orders,
+               sum(amount) as amount
         from placed group by second - pmod(second, 60)""",
     ),
     "kpis": Query(

@@ -1,8 +1,8 @@
 """Read a table's rows in a form that PostgreSQL and Spark give alike, so that they can be compared exactly.
 
 Each value becomes a text that is the same on both sides (a timestamp: microseconds since 1970; bytes:
-hexadecimal). Whole tables are compared by a count and a sum of hashes per bucket of keys, computed where the rows
-are. Only the keys of buckets that differ travel, and only the rows of keys that differ travel in full.
+hexadecimal). Whole tables are compared by a count and a sum of hashes per bucket of keys, computed where the
+rows are. Only the keys of buckets that differ travel, and only the rows of keys that differ travel in full.
 """
 
 from __future__ import annotations
