@@ -1,0 +1,93 @@
+"""The lab under its operators: a second run, planted drift, machines that stop."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import truth
+from tests.e2e.running_lab import Lab, eventually
+
+UNIT = "/etc/systemd/system/data-generator.service"
+
+
+def site(lab: Lab, folder: Path, *arguments: str) -> truth.Run:
+    """Run site.yml and tell what it changed."""
+    lab.playbook("site", *arguments, **truth.environment(folder))
+    return truth.runs(folder, "site")[-1]
+
+
+def test_a_second_run_changes_nothing_and_restarts_nothing(lab: Lab, tmp_path: Path) -> None:
+    before = lab.units()
+    assert site(lab, tmp_path).changed == frozenset()
+    assert lab.units() == before
+
+
+def test_drift_is_announced_by_check_and_mended(lab: Lab, tmp_path: Path) -> None:
+    """Each kind of object: a file, a unit, a topic's setting, a role, a publication, a registered table."""
+    kafka = ("kafka-configs", "--bootstrap-server", "node1:9092", "--entity-type", "topics")
+    topic = "cdc.public.products"
+    retention = lab.run("node1", *kafka, "--entity-name", topic, "--describe")
+    generator = lab.run("node1", "systemctl", "show", "-p", "MainPID", "data-generator")
+    unit = lab.run("node1", "cat", UNIT)
+
+    lab.run("node3", "sh", "-c", "echo '10.9.8.7 node1' >> /etc/hosts")
+    lab.run(
+        "node1",
+        "sh",
+        "-c",
+        f"sed -i 's/^Description=.*/Description=Drift/' {UNIT} && systemctl daemon-reload",
+    )
+    lab.run("node1", *kafka, "--entity-name", topic, "--alter", "--add-config", "retention.ms=123456789")
+    lab.psql("alter role shop_app createdb")
+    lab.psql("alter publication lakehouse owner to postgres")
+    lab.run("node2", "lakehouse-sql", "drop table gold.kpis")
+
+    check = site(lab, tmp_path, "--check")
+    planted = {"node1", "node2", "node3"}
+    assert {host for host, _ in check.changed} >= planted
+    run = site(lab, tmp_path)
+    assert truth.lies(check, run, "site") == []
+
+    assert "10.9.8.7" not in lab.run("node3", "cat", "/etc/hosts")
+    assert lab.run("node1", "cat", UNIT) == unit
+    assert lab.run("node1", "systemctl", "show", "-p", "MainPID", "data-generator") != generator
+    assert lab.run("node1", *kafka, "--entity-name", topic, "--describe") == retention
+    assert lab.psql("select rolcreatedb from pg_roles where rolname = 'shop_app'") == [["f"]]
+    assert lab.psql("select pubowner::regrole from pg_publication where pubname = 'lakehouse'") == [
+        ["shop_owner"]
+    ]
+    assert lab.sql("select count(*) as days from gold.kpis")[0]["days"] != "0"
+    assert site(lab, tmp_path, "--check").changed == frozenset()
+
+
+def everything_goes_on(lab: Lab) -> None:
+    """Healthy, with gold younger than now, and equal to the source."""
+    ((now,),) = lab.psql("select extract(epoch from now())::bigint")
+    eventually("a healthy status", lambda: lab.make("status", check=False).returncode == 0, timeout=420)
+    newest = "select coalesce(max(unix_seconds(last_order_at)), 0) as at from gold.customer_value"
+    eventually("an order placed now in gold", lambda: int(lab.sql(newest)[0]["at"]) > int(now))
+    assert "no difference" in lab.make("verify").stdout
+
+
+def test_all_nodes_restarted_at_once_go_on(lab: Lab) -> None:
+    subprocess.run(
+        ["docker", "restart", *(f"cdc-lakehouse-{node}" for node in lab.nodes)], check=True, timeout=180
+    )
+    eventually("PostgreSQL is back", lambda: "accepting" in lab.run("node1", "pg_isready", check=False))
+    everything_goes_on(lab)
+
+
+@pytest.mark.long
+def test_down_keeps_the_data_for_up(lab: Lab) -> None:
+    orders = "select count(*) as orders from silver.orders_history"
+    before = int(lab.sql(orders)[0]["orders"])
+    lab.make("down")
+    assert not subprocess.run(
+        ["docker", "ps", "-q", "--filter", "name=^cdc-lakehouse-"], check=True, capture_output=True
+    ).stdout
+    lab.make("up")
+    assert int(lab.sql(orders)[0]["orders"]) >= before > 0
+    everything_goes_on(lab)

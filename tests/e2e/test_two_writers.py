@@ -1,0 +1,81 @@
+"""Two Spark writers append to one Delta table on the lab's object store: every commit is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+
+from tests.e2e.running_lab import Lab
+
+SECONDS = 45
+PROGRAM = """
+import json, sys, time
+from pyspark.sql import SparkSession, functions as F
+
+writer, table, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+spark = SparkSession.builder.getOrCreate()
+
+
+def append(number):
+    rows = spark.range(5).withColumn("writer", F.lit(writer)).withColumn("number", F.lit(number))
+    rows.coalesce(1).write.format("delta").mode("append").save(table)
+
+
+if writer == "make":
+    append(0)
+elif writer == "count":
+    rows = spark.read.format("delta").load(table)
+    told = {row.writer: [row.numbers, row.rows] for row in rows.groupBy("writer").agg(
+        F.sort_array(F.collect_set("number")).alias("numbers"), F.count("*").alias("rows")).collect()}
+    print(json.dumps(told))
+else:
+    done, end = [], time.time() + seconds
+    while time.time() < end:
+        append(len(done))
+        done.append(len(done))
+    print(json.dumps(done))
+"""
+
+
+def start(writer: str, table: str) -> subprocess.Popen[str]:
+    """Start a Spark program of its own on node3, with the settings that the worker there has."""
+    command = [
+        *(
+            "docker",
+            "exec",
+            "-i",
+            "-e",
+            "SPARK_CONF_DIR=/etc/cdc-lakehouse/spark-worker",
+            "cdc-lakehouse-node3",
+        ),
+        *("/opt/cdc-lakehouse/spark/bin/spark-submit", "--master", "local[1]", "--driver-memory", "700m"),
+        *("--conf", "spark.ui.enabled=false", "/dev/stdin", writer, table, str(SECONDS)),
+    ]
+    process = subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin
+    process.stdin.write(PROGRAM)
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """Await a program and give what it printed last."""
+    printed, complained = process.communicate(timeout=300)
+    assert process.returncode == 0, complained[-4000:]
+    return printed.splitlines()[-1] if printed else ""
+
+
+def test_no_commit_of_two_writers_is_lost(lab: Lab) -> None:
+    table = f"gs://lakehouse/_tests/two-writers-{uuid.uuid4().hex}"
+    end(start("make", table))
+    writers = {name: start(name, table) for name in ("one", "two")}
+    done = {name: json.loads(end(process)) for name, process in writers.items()}
+    assert all(len(numbers) > 5 for numbers in done.values())
+    found = json.loads(end(start("count", table)))
+    assert {name: found[name] for name in done} == {
+        name: [numbers, 5 * len(numbers)] for name, numbers in done.items()
+    }

@@ -1,0 +1,88 @@
+"""Wrong input gives one clear error that names it and the way out, and leaves what runs alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running_lab import Lab, eventually
+
+SCREEN = {"ANSIBLE_STDOUT_CALLBACK": "cdc.lakehouse.screen"}
+
+
+def refused(lab: Lab, *arguments: str, playbook: str = "source") -> str:
+    """Run a playbook that must fail before it changes anything; give its one complaint."""
+    before = lab.units()
+    done = lab.playbook(playbook, *arguments, check=False, **SCREEN)
+    assert done.returncode != 0
+    assert lab.units() == before
+    (complaint,) = set(done.stderr.strip().splitlines())
+    return complaint
+
+
+def test_a_variable_out_of_range(lab: Lab) -> None:
+    said = refused(lab, "--limit", "node1", "-e", "postgres_cdc_max_slot_wal_keep_size=lots")
+    assert "postgres_cdc_max_slot_wal_keep_size is 'lots'" in said
+    assert "4GB" in said
+
+
+def test_too_little_memory(lab: Lab) -> None:
+    said = refused(lab, "--limit", "node2", "-e", "lakehouse_node_memory_gib=2", playbook="site")
+    assert "node2 has 2048 MB of memory" in said
+    assert "lakehouse_memory_budget" in said
+
+
+def test_a_table_without_a_key(lab: Lab) -> None:
+    lab.psql("create table public.keyless (x int)")
+    try:
+        tables = [{"name": "public.orders"}, {"name": "public.keyless"}]
+        said = refused(lab, "--limit", "node1", "-e", json.dumps({"lakehouse_tables": tables}))
+        assert "public.keyless" in said
+        assert "primary key" in said
+    finally:
+        lab.psql("drop table public.keyless")
+
+
+def test_a_port_that_is_taken(lab: Lab) -> None:
+    lab.run("node3", "systemctl", "stop", "spark-worker")
+    squatter = "import socket, time; s = socket.create_server(('', 7078)); time.sleep(600)"
+    lab.run("node3", "systemd-run", "--unit=squatter", "/usr/bin/python3", "-c", squatter)
+    try:
+        eventually("the port is taken", lambda: ":7078" in lab.run("node3", "ss", "-Hltn"))
+        said = refused(lab, "--limit", "node3", playbook="site")
+        assert "Port 7078 of node3" in said
+        assert "python3" in said
+    finally:
+        lab.run("node3", "systemctl", "stop", "squatter")
+        lab.run("node3", "systemctl", "start", "spark-worker")
+
+
+@pytest.fixture
+def corrupt_cache(tmp_path: Path) -> Iterator[Path]:
+    """The cache of downloads, with one byte of one of Kafka's jars flipped."""
+    cache = Path(os.environ.get("CDC_LAKEHOUSE_CACHE", Path.home() / ".cache/cdc-lakehouse"))
+    for source in cache.rglob("*"):
+        target = tmp_path / "cache" / source.relative_to(cache)
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(source)
+    jar = next((tmp_path / "cache").rglob("kafka-clients-4*.jar"))
+    content = bytearray(jar.read_bytes())
+    content[len(content) // 2] ^= 1
+    jar.unlink()
+    jar.write_bytes(content)
+    yield tmp_path / "cache"
+
+
+def test_a_corrupt_archive_in_the_cache(lab: Lab, corrupt_cache: Path) -> None:
+    installed = lab.run("node1", "readlink", "/opt/cdc-lakehouse/kafka")
+    said = refused(
+        lab, "--limit", "node1", "-e", f"lakehouse_cache_dir={corrupt_cache}", "-e", "lakehouse_offline=true"
+    )
+    assert "kafka-clients" in said
+    assert "SHA-256" in said
+    assert lab.run("node1", "readlink", "/opt/cdc-lakehouse/kafka") == installed
