@@ -55,7 +55,8 @@ def status_report(
     nodes: Mapping[str, Any], stream: Mapping[str, Any], memory_bytes: int, freshness_seconds: float
 ) -> dict[str, Any]:
     """Put the readings together."""
-    return report(nodes, stream, Limits(int(memory_bytes), float(freshness_seconds)))
+    picture: dict[str, Any] = report(nodes, stream, Limits(int(memory_bytes), float(freshness_seconds)))
+    return picture
 
 
 class FilterModule:

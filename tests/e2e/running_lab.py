@@ -47,7 +47,7 @@ class Lab:
         return self._local(words, check)
 
     def playbook(
-        self, name: str, *arguments: str, check: bool = True, **environment: str
+        self, name: str, *arguments: str, check: bool = True, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook on the lab."""
         words = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "inventories/lab", f"playbooks/{name}.yml"]

@@ -15,7 +15,7 @@ UNIT = "/etc/systemd/system/data-generator.service"
 
 def site(lab: Lab, folder: Path, *arguments: str) -> truth.Run:
     """Run site.yml and tell what it changed."""
-    lab.playbook("site", *arguments, **truth.environment(folder))
+    lab.playbook("site", *arguments, environment=truth.environment(folder))
     return truth.runs(folder, "site")[-1]
 
 

@@ -17,7 +17,7 @@ SCREEN = {"ANSIBLE_STDOUT_CALLBACK": "cdc.lakehouse.screen"}
 def refused(lab: Lab, *arguments: str, playbook: str = "source") -> str:
     """Run a playbook that must fail before it changes anything; give its one complaint."""
     before = lab.units()
-    done = lab.playbook(playbook, *arguments, check=False, **SCREEN)
+    done = lab.playbook(playbook, *arguments, check=False, environment=SCREEN)
     assert done.returncode != 0
     assert lab.units() == before
     (complaint,) = set(done.stderr.strip().splitlines())

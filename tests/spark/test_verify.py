@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +13,6 @@ from lakehouse_verify.bronze import Extent
 from lakehouse_verify.finding import Finding
 from lakehouse_verify.rows import Column, Reader, RunSql, Spark, Table, differing_keys
 from pyspark.sql import SparkSession
-from pyspark.sql.types import StructType
 
 TOPIC = "cdc.public.orders"
 ORDERS = Table("public.orders", (Column("order_id", "bigint"), Column("status", "text")), ("order_id",))
@@ -26,10 +26,10 @@ HISTORY = (
 
 
 @pytest.fixture
-def run_sql(spark: SparkSession) -> Iterator[RunSql]:
+def run_sql(spark: SparkSession, tmp_path: Path) -> Iterator[RunSql]:
     """Queries against databases named as in the catalog, empty at the start of each test."""
     for database in ("bronze", "silver"):
-        spark.sql(f"create database {database}")
+        spark.sql(f"create database {database} location '{tmp_path}/{database}'")
     yield lambda query: [tuple(row) for row in spark.sql(query).collect()]
     for database in ("bronze", "silver"):
         spark.sql(f"drop database {database} cascade")
@@ -79,7 +79,7 @@ def store_history(spark: SparkSession, *rows: tuple[str, ...]) -> None:
 
 def store_sql(spark: SparkSession, name: str, schema: str, query: str) -> None:
     """A view whose columns have the names and types of a schema."""
-    fields = StructType.fromDDL(schema).fields
+    fields = spark.createDataFrame([], schema).schema.fields
     typed = ", ".join(
         f"cast(`{field.name}` as {field.dataType.simpleString()}) as `{field.name}`" for field in fields
     )

@@ -58,19 +58,19 @@ def shop(seed: int) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.fixture(scope="module")
-def run_sql(spark: SparkSession) -> Iterator[RunSql]:
+def run_sql(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunSql]:
     """Silver at version 0, and gold as the models make it from there."""
     for database in ("silver", "gold"):
-        spark.sql(f"create database {database}")
+        spark.sql(f"create database {database} location '{tmp_path_factory.mktemp(database)}'")
     for name, schema in TABLES.items():
         rows = [(*row, True) for row in shop(1)[name]]
         frame = spark.createDataFrame(rows, f"{schema}, is_current boolean").coalesce(1)
         frame.write.format("delta").saveAsTable(f"silver.{name}_versions")
     for model in MODELS.values():
         current = {name: spark.table(f"silver.{name}_versions").drop("is_current") for name in model.sources}
-        rows = models.result(spark, model, current).coalesce(1)
+        computed = models.result(spark, model, current).coalesce(1)
         spark.conf.set(NOTE, json.dumps({"silver": dict.fromkeys(model.sources, 0)}))
-        rows.write.format("delta").saveAsTable(f"gold.{model.name}")
+        computed.write.format("delta").saveAsTable(f"gold.{model.name}")
     spark.conf.unset(NOTE)
     yield lambda query: [tuple(row) for row in spark.sql(query).collect()]
     for database in ("silver", "gold"):
@@ -96,8 +96,8 @@ def test_the_models_and_verify_agree(run_sql: RunSql) -> None:
 
 def test_faults_are_named(spark: SparkSession, run_sql: RunSql) -> None:
     """One story: each step plants a fault on top, since a Delta table is slow to make."""
-    paid = spark.sql("select min(order_id) from silver.orders_versions where status = 'paid'").first()
-    spark.sql(f"update silver.orders_versions set amount = amount + 1 where order_id = {paid[0]}")
+    ((paid,),) = run_sql("select min(order_id) from silver.orders_versions where status = 'paid'")
+    spark.sql(f"update silver.orders_versions set amount = amount + 1 where order_id = {paid}")
 
     # What is new in silver counts from when the pipeline says that gold has it.
     assert findings(run_sql, orders=0)["sales_by_day"].differences == 0
