@@ -58,14 +58,20 @@ class Artifact:
         self.name = name
         self.entry = entry
         self.cache = Path(cache)
-        text = json.dumps([FORMAT, entry], sort_keys=True)
+        self.own = {
+            str(PurePosixPath(target) / path.relative_to(source)): path
+            for target, source in entry.get("trees", {}).items()
+            for path in _sources(Path(source))
+        }
+        content = {place: sha256_of(path) for place, path in self.own.items()}
+        text = json.dumps([FORMAT, content or entry], sort_keys=True)
         self.directory = f"{name}-{entry['version']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         self.bundle = self.cache / "bundles" / f"{self.directory}.tar"
 
     @property
     def files(self) -> list[dict[str, str]]:
         """The entry's locked files."""
-        files: list[dict[str, str]] = self.entry["files"]
+        files: list[dict[str, str]] = self.entry.get("files", [])
         return files
 
     def path_of(self, file: dict[str, str]) -> Path:
@@ -124,6 +130,9 @@ class Artifact:
             else:
                 with path.open("rb") as stream:
                     _add(tar, str(folder / path.name), stream, path.stat().st_size, 0o644)
+        for place, path in sorted(self.own.items()):
+            with path.open("rb") as stream:
+                _add(tar, place, stream, path.stat().st_size, 0o644)
         if self.entry.get("venv"):
             text = requirements(self.files).encode()
             _add(tar, str(folder / "requirements.txt"), io.BytesIO(text), len(text), 0o644)
@@ -153,6 +162,14 @@ class Artifact:
 def requirements(files: list[dict[str, str]]) -> str:
     """The locked Python distributions in pip's own words."""
     return "".join(f"{file['pypi']} --hash=sha256:{file['sha256']}\n" for file in files)
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The files of a program of this collection, without what Python and people leave beside them."""
+    found = [path for path in folder.rglob("*") if path.suffix in (".py", ".sql") and "__pycache__" not in path.parts]
+    if not found:
+        raise ArtifactError(f"{folder} holds no program.")
+    return sorted(found)
 
 
 def _matches(place: str, globs: list[str]) -> bool:

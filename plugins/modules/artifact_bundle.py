@@ -19,7 +19,9 @@ options:
     type: str
     required: true
   entry:
-    description: The entry.
+    description:
+      - The entry; or, for a program of this collection, C(version) and C(trees), which names the controller's folder
+        for each folder of the node. Its files C(*.py) and C(*.sql) then name the version.
     type: dict
     required: true
   cache:
@@ -91,8 +93,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    artifact = Artifact(module.params["name"], module.params["entry"], module.params["cache"])
     try:
+        artifact = Artifact(module.params["name"], module.params["entry"], module.params["cache"])
         artifact.verify()
         missing = [{**file, "file": file_name(file)} for file in artifact.missing()]
         result = {
