@@ -24,7 +24,7 @@ def main() -> int:
     if arguments.job == "verify":
         from lakehouse_verify.__main__ import main as verify  # shares nothing with the jobs
 
-        return int(verify(str(arguments.config)))
+        return verify(["--config", str(arguments.config)])
     try:
         settings = config.load(arguments.config)
         offered = catalog.entries(settings)  # also checks the gold models before anything starts

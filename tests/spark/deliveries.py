@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from oracle import UNAVAILABLE, Event, Version
-from pyspark.sql import DataFrame, Row, SparkSession
-
 from lakehouse import envelope
 from lakehouse.config import Column, Table
+from oracle import UNAVAILABLE, Event, Version
+from pyspark.sql import DataFrame, Row, SparkSession
 
 TABLE = Table(
     "public.things",

@@ -1,6 +1,7 @@
-"""The definition that the jobs are held against: history(key) = fold(dedupe(events of the key and the table's truncates, in order)).
+"""What the jobs are held against: history(key) = fold(dedupe(events of the key and truncates, in order)).
 
-Shares no code with them. Knows one table: the key `id`, the tracked column `status`, and `note`, which makes no versions.
+Shares no code with them. Knows one table: the key `id`, the tracked column `status`, and `note`, which
+makes no versions.
 """
 
 from __future__ import annotations

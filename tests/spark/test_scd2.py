@@ -10,10 +10,9 @@ import pytest
 from deliveries import TABLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lakehouse import envelope, scd2
 from oracle import UNAVAILABLE, Event, Version, history
 from pyspark.sql import Row, SparkSession
-
-from lakehouse import envelope, scd2
 
 HISTORY = scd2.silver_schema(TABLE)
 
@@ -53,17 +52,14 @@ def delete(key: int) -> dict[str, object]:
     return {"key": key, "op": "d"}
 
 
-TRUNCATE = {"key": None, "op": "t"}
+TRUNCATE: dict[str, object] = {"key": None, "op": "t"}
 
 
 def in_order(*changes: dict[str, object]) -> list[Event]:
-    return [
-        Event(offset=i, lsn=100 + i, tx=i, at=i, **change)  # type: ignore[arg-type]
-        for i, change in enumerate(changes)
-    ]
+    return [Event(offset=i, lsn=100 + i, tx=i, at=i, **change) for i, change in enumerate(changes)]
 
 
-CASES = {
+CASES: dict[str, list[dict[str, object]]] = {
     "every change of a key in a batch is a version": [put(1, "a", op="c"), put(1, "b"), put(1, "c")],
     "a snapshot row is an upsert": [put(1, "a", op="r"), put(1, "a", op="r"), put(1, "b", op="r")],
     "a delete closes and leaves a gap": [put(1, "a", op="c"), delete(1), put(1, "a", op="c")],
@@ -103,7 +99,7 @@ def test_history_is_the_oracles(spark: SparkSession, case: str, split: str) -> N
 
 
 def test_commit_order_beats_lsn(spark: SparkSession) -> None:
-    """T1 updates and deletes the row around T2's insert, which waits for it and commits last: the row lives."""
+    """T1 updates and deletes the row around T2's insert, which commits last: the row lives."""
     events = [
         Event(offset=0, key=1, op="c", lsn=50, tx=1, at=0, status="a"),
         Event(offset=1, key=1, op="u", lsn=90, tx=2, at=5, status="b"),
@@ -139,12 +135,12 @@ changes = st.one_of(
 @st.composite
 def redelivered_batches(draw: st.DrawFn) -> list[list[Event]]:
     """Any changes, with LSNs in any order, some of them delivered again, cut into any batches."""
-    made = draw(st.lists(changes, min_size=1, max_size=20))
+    made = draw(st.lists(changes, min_size=1, max_size=14))
     lsns = draw(st.permutations(range(len(made))))
     first = [
         Event(offset=0, lsn=lsn, tx=i // 2, at=i, **change)
         for i, (change, lsn) in enumerate(zip(made, lsns, strict=True))
-    ]  # type: ignore[arg-type]
+    ]
     delivered: list[Event] = []
     done = 0
     while done < len(first):
@@ -153,11 +149,11 @@ def redelivered_batches(draw: st.DrawFn) -> list[list[Event]]:
         delivered += first[start:until]
         done = until
     stream = [replace(event, offset=offset) for offset, event in enumerate(delivered)]
-    cuts = sorted(draw(st.sets(st.integers(1, len(stream)), max_size=3)))
+    cuts = sorted(draw(st.sets(st.integers(1, len(stream)), max_size=2)))
     return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(batches=redelivered_batches())
 def test_any_batching_and_redelivery_gives_the_same_history(
     spark: SparkSession, batches: list[list[Event]]

@@ -1,7 +1,7 @@
 """Kafka to bronze: every record once, untouched, in one append-only table.
 
-There is no checkpoint to lose or to disagree with: each start goes on behind the last offset that bronze itself holds, and a
-batch is one Delta commit.
+There is no checkpoint to lose or to disagree with: each start goes on behind the last offset that bronze
+itself holds, and a batch is one Delta commit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse import delta_io, envelope, kafka, latency
 from lakehouse.config import Config, Source
@@ -46,7 +46,7 @@ def create_table(spark: SparkSession, config: Config) -> None:
         spark,
         config.bronze_path,
         envelope.BRONZE_SCHEMA,
-        properties={
+        {
             "delta.appendOnly": "true",
             "delta.enableChangeDataFeed": "true",
             "delta.dataSkippingStatsColumns": "source_table,epoch,partition,offset,lsn,error",
@@ -68,7 +68,8 @@ def stored_state(bronze: DataFrame) -> dict[str, TopicState]:
 def current_epoch(state: TopicState, source: Source, topic: kafka.Topic) -> str:
     """The epoch of the topic's next records.
 
-    It names the database cluster, its timeline and the topic. A number in front makes epochs sort in the order they began.
+    It names the database cluster, its timeline and the topic. A number in front makes epochs sort in the
+    order they began.
     """
     identity = f"{source.system_id}/{source.timeline}/{topic.id}"
     number, _, last = (state.epoch or "0000/").partition("/")
@@ -87,8 +88,9 @@ def starting_offsets(name: str, state: TopicState, topic: kafka.Topic) -> dict[i
         start[partition] = known.get(partition, earliest - 1) + 1
         if not earliest <= start[partition] <= topic.latest[partition]:
             raise kafka.KafkaError(
-                f"bronze goes on at offset {start[partition]} of {name}-{partition}, but Kafka holds {earliest} to "
-                f"{topic.latest[partition]}: change events are lost. Take a new snapshot of the table"
+                f"bronze goes on at offset {start[partition]} of {name}-{partition}, but Kafka holds "
+                f"{earliest} to {topic.latest[partition]}: change events are lost. "
+                "Take a new snapshot of the table"
             )
     return start
 
@@ -106,7 +108,7 @@ class Bronze:
         self._last_batch = 0
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
-        """Runs until told to stop, or with `available_now` until everything that is in Kafka now is in bronze."""
+        """Runs until told to stop, or with `available_now` until bronze has what is in Kafka now."""
         query = self._start(available_now)
         self._status.running(self.name)
         try:
@@ -166,7 +168,7 @@ class Bronze:
             F.count("*").alias("rows"),
             latency.commit_times(F.col("source_ts"), F.col("op") != "r").alias("commit_times"),
         )
-        rows.write.format("delta").mode("append").save(self._config.bronze_path)
+        delta_io.append(rows, self._config.bronze_path)
         self._last_batch = seen.get["rows"]
         self._status.batch(self.name, time.monotonic() - began, self._last_batch, [seen.get["commit_times"]])
 

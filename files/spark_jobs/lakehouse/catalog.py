@@ -6,39 +6,19 @@ from typing import Any
 
 from lakehouse import models
 from lakehouse.config import Config, Table
-from lakehouse.scd2 import HISTORY_COLUMNS
+from lakehouse.layout import HISTORY_COLUMNS
 
 
 def entries(config: Config) -> list[dict[str, Any]]:
     """Every table and view, tables first, so that they can be registered in this order."""
-    gold = models.load_all(config.gold_models)
-    tables = [
-        _table(
-            "bronze",
-            "change_events",
-            config.bronze_path,
-            "Every change event, untouched, with where it came from",
-        ),
-        *(
-            _table(
-                "silver",
-                f"{table.short_name}_versions",
-                config.silver_path(table),
-                f"{table.name}: the history with its hidden state",
-            )
-            for table in config.tables
-        ),
-        *(_table("gold", model.name, config.gold_path(model.name), model.description) for model in gold),
-    ]
-    views = [
-        _view(
-            "bronze",
-            "quarantine",
-            "SELECT topic, partition, offset, source_table, error, key, value, headers, kafka_timestamp, ingested_at "
-            "FROM bronze.change_events WHERE error IS NOT NULL",
-            "Records that are no good events, with the reason",
-        )
-    ]
+    changes = "Every change event, untouched, with where it came from"
+    tables = [_table("bronze", "change_events", config.bronze_path, changes)]
+    for table in config.tables:
+        name, location = f"{table.short_name}_versions", config.silver_path(table)
+        tables.append(_table("silver", name, location, f"{table.name}: the history with its hidden state"))
+    for model in models.load_all(config.gold_models):
+        tables.append(_table("gold", model.name, config.gold_path(model.name), model.description))
+    views = [_QUARANTINE]
     for table in config.tables:
         views += _views(table)
     return tables + views
@@ -89,3 +69,12 @@ def _view(database: str, name: str, query: str, comment: str) -> dict[str, Any]:
         "query": query,
         "comment": comment,
     }
+
+
+_QUARANTINE = _view(
+    "bronze",
+    "quarantine",
+    "SELECT topic, partition, offset, source_table, error, key, value, headers, kafka_timestamp, ingested_at "
+    "FROM bronze.change_events WHERE error IS NOT NULL",
+    "Records that are no good events, with the reason",
+)

@@ -1,4 +1,4 @@
-"""What the layers share to read and write Delta tables."""
+"""What the layers share to read and write Delta tables, by path: no catalog is needed to run the jobs."""
 
 from __future__ import annotations
 
@@ -6,37 +6,27 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 def create_if_missing(
-    spark: SparkSession,
-    path: str,
-    schema: str,
-    *,
-    partitioned_by: str | None = None,
-    properties: Mapping[str, str],
+    spark: SparkSession, path: str, schema: str, properties: Mapping[str, str], partitioned_by: str = ""
 ) -> None:
     """Creates an empty Delta table, unless there is one."""
-    if DeltaTable.isDeltaTable(spark, path):
+    if latest_version(spark, path) >= 0:
         return
-    builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(StructType.fromDDL(schema))
-    if partitioned_by:
-        builder = builder.partitionedBy(partitioned_by)
-    for name, value in properties.items():
-        builder = builder.property(name, value)
-    builder.execute()
+    settings = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
+    partitions = f"PARTITIONED BY ({partitioned_by})" if partitioned_by else ""
+    spark.sql(f"CREATE TABLE delta.`{path}` ({schema}) USING delta {partitions} TBLPROPERTIES ({settings})")
 
 
 def latest_version(spark: SparkSession, path: str) -> int:
-    """The table's newest version; costs one listing of its log."""
-    none = spark._jvm.scala.Option.empty()
-    log = spark._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+    """The table's newest version, -1 when there is no table; costs one listing of its log."""
+    jvm: Any = spark._jvm
+    none = jvm.scala.Option.empty()
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
     return int(log.update(False, none, none).version())
 
 
@@ -51,8 +41,20 @@ def changes(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
     return reader.option("startingVersion", after + 1).option("endingVersion", upto).load(path)
 
 
+def append(rows: DataFrame, path: str) -> None:
+    """Adds rows in one commit."""
+    rows.write.format("delta").mode("append").save(path)
+
+
+def merge(spark: SparkSession, path: str, batch: DataFrame, on: str, clauses: str) -> None:
+    """Merges `batch` into the table, which the SQL calls `target`."""
+    spark.sql(f"MERGE INTO delta.`{path}` AS target USING {{batch}} AS batch ON {on} {clauses}", batch=batch)
+
+
 def last_metadata(spark: SparkSession, path: str) -> dict[str, Any] | None:
-    """What the newest commit that carries metadata says; None when none does."""
-    commits = DeltaTable.forPath(spark, path).history().where("userMetadata is not null")
-    newest = commits.orderBy(F.col("version").desc()).select("userMetadata").first()
+    """What the newest commit that carries metadata says; None when none does, or there is no table."""
+    if latest_version(spark, path) < 0:
+        return None
+    commits = spark.sql(f"DESCRIBE HISTORY delta.`{path}`").where("userMetadata IS NOT NULL")
+    newest = commits.orderBy("version", ascending=False).select("userMetadata").first()
     return json.loads(newest["userMetadata"]) if newest else None

@@ -30,7 +30,8 @@ def bronze_rows(kafka: DataFrame, tables: Mapping[str, Table], epochs: Mapping[s
         epochs: The present epoch of each topic.
 
     Returns:
-        Rows of BRONZE_SCHEMA; `error` says why a record is no event, and is null for good ones and for tombstones.
+        Rows of BRONZE_SCHEMA; `error` says why a record is no event, and is null for good ones and for
+        tombstones.
     """
     rows = kafka.select(
         "topic",
@@ -80,9 +81,9 @@ def events(bronze: DataFrame, table: Table) -> DataFrame:
     """The good events among a table's bronze rows, typed.
 
     Returns:
-        The business columns (of a deleted row, those that the event has), `position` (epoch, partition, offset),
-        `identity_key` (the raw key), `lsn`, `tx_id`, `op`, `source_ts`, `snapshot`, and `unavailable`: the names of the
-        columns whose value the event does not tell (TOAST).
+        The business columns (of a deleted row, those that the event has), `position` (epoch, partition,
+        offset), `identity_key` (the raw key), `lsn`, `tx_id`, `op`, `source_ts`, `snapshot`, and
+        `unavailable`: the names of the columns whose value the event does not tell (TOAST).
     """
     parsed = (
         bronze.where((F.col("source_table") == table.name) & F.col("value").isNotNull())

@@ -1,7 +1,7 @@
 """Silver to gold: recomputes of each model the rows whose keys silver's changes touch.
 
-How far a model has come, the silver versions it was computed from, stands in its own commits. A model whose commits do not
-tell is computed in full.
+How far a model has come, the silver versions it was computed from, stands in its own commits. A model
+whose commits do not tell is computed in full.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import and_
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -90,12 +87,8 @@ class GoldModel:
         self.versions: Versions | None = None
 
     def recover(self) -> None:
-        """Takes from the table's commits what it was computed from; creates it when it is missing."""
-        metadata = (
-            delta_io.last_metadata(self._spark, self.path)
-            if DeltaTable.isDeltaTable(self._spark, self.path)
-            else None
-        )
+        """Takes from the table's commits what it was computed from."""
+        metadata = delta_io.last_metadata(self._spark, self.path)
         stored = (metadata or {}).get("silver", {})
         self.versions = stored if set(stored) == set(self.model.sources) else None
 
@@ -126,25 +119,20 @@ class GoldModel:
         try:
             rows = models.restricted(models.result(self._spark, self.model, current), keys)
             there = F.lit(True).alias("_there")
-            batch = keys.join(rows.select("*", there), list(self.model.keys), "left").coalesce(1)
-            gold = DeltaTable.forPath(self._spark, self.path).alias("gold")
-            columns = rows.columns
-            same_key = reduce(
-                and_, (F.col(f"gold.{name}") == F.col(f"batch.{name}") for name in self.model.keys)
-            )
-            same_row = reduce(
-                and_, (F.col(f"gold.{name}").eqNullSafe(F.col(f"batch.{name}")) for name in columns)
-            )
-            exists = F.col("batch._there").isNotNull()
-            values = {name: F.col(f"batch.{name}") for name in columns}
+            batch = keys.join(rows.select("*", there), list(self.model.keys), "left")
+            batch = batch.coalesce(1).localCheckpoint()  # computed once, and out of the merge's own planning
+            same_key = " AND ".join(f"target.`{name}` = batch.`{name}`" for name in self.model.keys)
+            same_row = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in rows.columns)
+            names = ", ".join(f"`{name}`" for name in rows.columns)
+            values = ", ".join(f"batch.`{name}`" for name in rows.columns)
+            assignments = ", ".join(f"`{name}` = batch.`{name}`" for name in rows.columns)
+            clauses = [
+                "WHEN MATCHED AND batch._there IS NULL THEN DELETE",
+                f"WHEN MATCHED AND NOT ({same_row}) THEN UPDATE SET {assignments}",
+                f"WHEN NOT MATCHED AND batch._there THEN INSERT ({names}) VALUES ({values})",  # noqa: S608
+            ]
             self._spark.conf.set(delta_io.USER_METADATA, _metadata(versions))
-            (
-                gold.merge(batch.alias("batch"), same_key)
-                .whenMatchedUpdate(exists & ~same_row, values)
-                .whenMatchedDelete(~exists)
-                .whenNotMatchedInsert(exists, values)
-                .execute()
-            )
+            delta_io.merge(self._spark, self.path, batch, same_key, " ".join(clauses))
         finally:
             keys.unpersist()
 

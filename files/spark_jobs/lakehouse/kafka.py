@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -30,7 +31,7 @@ def client_options(kafka: Kafka) -> dict[str, str]:
 
 def describe(spark: SparkSession, kafka: Kafka, topics: Iterable[str]) -> dict[str, Topic]:
     """Asks the broker about topics."""
-    jvm = spark._jvm
+    jvm: Any = spark._jvm
     settings = jvm.java.util.HashMap()
     for key, value in {
         **client_options(kafka),

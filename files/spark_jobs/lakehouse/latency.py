@@ -14,7 +14,7 @@ _POINTS = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95]
 
 
 def commit_times(source_ts: Column, counts: Column) -> Column:
-    """An aggregate: ten quantiles, in milliseconds, of when the rows that count were committed in the source."""
+    """An aggregate: ten quantiles of the commit times, in milliseconds, of the rows that count."""
     milliseconds = F.when(counts, F.unix_millis(source_ts))
     quantiles = F.percentile_approx(milliseconds, _POINTS, 1000)
     return F.struct(F.count(milliseconds).alias("rows"), quantiles.alias("quantiles"))
@@ -60,5 +60,5 @@ def _at(ordered: list[tuple[float, float]], share: float) -> float:
     for latency, weight in ordered:
         passed += weight
         if passed >= share:
-            break
-    return round(latency, 3)
+            return round(latency, 3)
+    return round(ordered[-1][0], 3)

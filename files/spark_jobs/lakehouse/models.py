@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pyspark.sql import DataFrame, SparkSession
+
+if TYPE_CHECKING:  # whoever only reads the models needs no Spark
+    from pyspark.sql import DataFrame, SparkSession
 
 
 class ModelError(Exception):
@@ -26,9 +28,10 @@ class Model:
         description: What it tells.
         keys: The columns that tell its rows apart.
         query: The SELECT over current silver rows; `{orders}` is the table orders.
-        changes: For each silver table that it reads, the SELECT that maps `{changes}`, the table's changed rows as they were
-            and as they are, to the keys of the model's rows that they are part of. `{orders}` there are the rows of
-            orders as they are and, of changed ones, as they were.
+        changes: For each silver table that it reads, the SELECT that maps `{changes}`, the table's
+            changed rows as they were
+            and as they are, to the keys of the model's rows that they are part of. `{orders}` there are
+            the rows of orders as they are and, of changed ones, as they were.
     """
 
     name: str
@@ -77,7 +80,8 @@ def parse(name: str, text: str) -> Model:
 
 def result(spark: SparkSession, model: Model, current: Mapping[str, DataFrame]) -> DataFrame:
     """The whole model, computed from current silver rows."""
-    rows = spark.sql(model.query, **{name: current[name] for name in model.sources})
+    sources: dict[str, Any] = {name: current[name] for name in model.sources}
+    rows = spark.sql(model.query, **sources)
     return rows.dropna(subset=list(model.keys))
 
 
@@ -92,7 +96,7 @@ def affected_keys(
         images: Of the silver tables that changed, the changed rows as they were and as they are.
         current: The current rows of all its silver tables.
     """
-    both = {
+    both: dict[str, Any] = {
         name: current[name].unionByName(images[name]) if name in images else current[name]
         for name in model.sources
     }
@@ -101,13 +105,14 @@ def affected_keys(
         for name in model.sources
         if name in images
     ]
-    return reduce(DataFrame.union, found).dropna().distinct()
+    return reduce(lambda one, other: one.union(other), found).dropna().distinct()
 
 
 def restricted(rows: DataFrame, keys: DataFrame) -> DataFrame:
     """The rows that have one of the keys."""
     if len(keys.columns) > 1:
-        # Spark pushes a condition on one column below aggregates and to its side of a join, but not one on several.
+        # Spark pushes a condition on one column below aggregates and to its side of a join, but not one
+        # on several.
         for name in keys.columns:
             rows = rows.join(keys.select(name).distinct(), name, "left_semi")
     return rows.join(keys, keys.columns, "left_semi")

@@ -2,9 +2,11 @@
 
 Debezium is set to send numeric as text and times as ISO 8601 text. Policies:
 
-* numeric(p,s) of up to 38 digits is an exact decimal. Without a precision, or wider, it stays the exact text, since no
+* numeric(p,s) of up to 38 digits is an exact decimal. Without a precision, or wider, it stays the exact
+  text, since no
   decimal could hold every value. NaN in a numeric(p,s) is a bad value.
-* json, arrays, ranges, time, interval and whatever else Spark has no type for stay the text that Debezium sent.
+* json, arrays, ranges, time, interval and whatever else Spark has no type for stay the text that Debezium
+  sent.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ UNAVAILABLE = (
     json.dumps(list(_PLACEHOLDER.encode()), separators=(",", ":")),
     json.dumps({_PLACEHOLDER: _PLACEHOLDER}, separators=(",", ":")),
 )
-"""What Debezium sends for a TOASTed value that an update left alone, as text, bytea, text[], uuid[], int[], hstore."""
+"""What Debezium sends for a TOASTed value left alone, as text, bytea, text[], uuid[], int[], hstore."""
 
 
 def spark_type(pg_type: str) -> str:

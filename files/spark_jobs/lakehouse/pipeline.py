@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from pyspark import inheritable_thread_target
 from pyspark.sql import SparkSession
 
 from lakehouse import bronze, silver
@@ -63,7 +62,7 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
     create_tables(spark, config)
     threads = [
         threading.Thread(
-            target=inheritable_thread_target(supervise),
+            target=supervise,
             args=(spark, config, status, name, stop),
             name=name,
             daemon=True,

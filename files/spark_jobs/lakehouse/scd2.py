@@ -1,8 +1,9 @@
 """The change-event semantics: from a batch of events to versions of rows. Pure.
 
-`fold` continues the history of each key from its head, the key's latest version, open or closed. What was redelivered is dropped
-before (`first_deliveries`, `not_delivered_before`), and what TOAST left out is filled in (`carry_forward`).
-Order is the position: epoch, partition, offset. All events of a key are in one partition.
+`fold` continues the history of each key from its head, the key's latest version, open or closed. What was
+redelivered is dropped before (`first_deliveries`, `not_delivered_before`), and what TOAST left out is
+filled in (`carry_forward`). Order is the position: epoch, partition, offset. All events of a key are in
+one partition.
 """
 
 from __future__ import annotations
@@ -16,28 +17,8 @@ from pyspark.sql import functions as F
 
 from lakehouse import pgtypes
 from lakehouse.config import Table
+from lakehouse.layout import EVENT, HIDDEN_COLUMNS, HISTORY_COLUMNS, POSITION
 
-_POSITION = "struct<epoch: string, partition: int, offset: bigint>"
-_EVENT = (
-    "struct<epoch: string, partition: int, offset: bigint, lsn: bigint, source_ts: timestamp, op: string>"
-)
-
-HISTORY_COLUMNS = {
-    "valid_from": "timestamp",
-    "valid_to": "timestamp",
-    "is_current": "boolean",
-    "version": "int",
-    "valid_from_lsn": "bigint",
-    "valid_from_snapshot": "boolean",
-    "valid_from_position": _POSITION,
-    "valid_to_position": _POSITION,
-}
-HIDDEN_COLUMNS = {
-    # true in each key's latest version and in no other: a batch reads and changes no others
-    "_head": "boolean",
-    # the event that touched the version last; of a closed version, the one that closed it
-    "_applied": _EVENT,
-}
 _IDENTITY = ("position.epoch", "identity_key", "tx_id", "lsn", "op")
 
 
@@ -53,7 +34,7 @@ class Truncate:
 
     def as_event(self) -> Column:
         """The event as a literal."""
-        return F.struct(*(F.lit(value) for value in astuple(self)), F.lit("t")).cast(_EVENT)
+        return F.struct(*(F.lit(value) for value in astuple(self)), F.lit("t")).cast(EVENT)
 
 
 def silver_schema(table: Table) -> str:
@@ -71,7 +52,7 @@ def first_deliveries(events: DataFrame) -> DataFrame:
 
 
 def not_delivered_before(events: DataFrame, past: DataFrame) -> DataFrame:
-    """The events that `past`, rows with their identity and `position`, does not hold at an earlier position."""
+    """The events that `past`, rows with identity and `position`, does not hold at an earlier position."""
     new, old = events.alias("new"), past.alias("old")
     again = F.col("old.position") < F.col("new.position")
     for name in _IDENTITY:
@@ -102,7 +83,8 @@ def fold(events: DataFrame, heads: DataFrame, table: Table, truncates: Sequence[
 
     Args:
         events: Events of rows, each once, with nothing left out.
-        heads: The `_head` rows of the backing table for the keys in `events`; with truncates, of all open keys too.
+        heads: The `_head` rows of the backing table for the keys in `events`; with truncates, of all open
+            keys too.
         table: The table.
         truncates: The batch's truncates.
 
@@ -121,7 +103,7 @@ def fold(events: DataFrame, heads: DataFrame, table: Table, truncates: Sequence[
 
 
 def _steps(events: DataFrame, heads: DataFrame, table: Table) -> DataFrame:
-    """Heads and events in one shape: what a key's row is after the step, and what a version beginning there says of it."""
+    """Heads and events in one shape: the row after the step, and what a version beginning there says."""
     row = F.struct(*(F.col(name) for name in table.column_names)).alias("_row")
     of_events = events.select(
         *table.key,
@@ -129,7 +111,7 @@ def _steps(events: DataFrame, heads: DataFrame, table: Table) -> DataFrame:
         (F.col("op") != "d").alias("_alive"),
         F.lit(False).alias("_is_head"),
         F.lit(None).cast("int").alias("_head_version"),
-        F.struct("position.*", "lsn", "source_ts", "op").cast(_EVENT).alias("_event"),
+        F.struct("position.*", "lsn", "source_ts", "op").cast(EVENT).alias("_event"),
         F.struct(
             F.col("source_ts").alias("valid_from"),
             F.col("lsn").alias("valid_from_lsn"),
@@ -154,7 +136,7 @@ def _steps(events: DataFrame, heads: DataFrame, table: Table) -> DataFrame:
 def _with_truncates(steps: DataFrame, truncates: Sequence[Truncate]) -> DataFrame:
     """Adds `_era`, how many truncates came before the step, and `_truncate`, the first one after it."""
     if not truncates:
-        return steps.withColumn("_era", F.lit(0)).withColumn("_truncate", F.lit(None).cast(_EVENT))
+        return steps.withColumn("_era", F.lit(0)).withColumn("_truncate", F.lit(None).cast(EVENT))
     all_of_them = F.array(*(truncate.as_event() for truncate in truncates))
     earlier = F.filter(all_of_them, lambda truncate: _precedes(truncate, F.col("_event")))
     return steps.withColumn("_era", F.size(earlier)).withColumn(
@@ -163,7 +145,8 @@ def _with_truncates(steps: DataFrame, truncates: Sequence[Truncate]) -> DataFram
 
 
 def _precedes(truncate: Column, event: Column) -> Column:
-    # TRUNCATE holds its lock until it commits: against it, events of another partition are in the order of their LSN.
+    # TRUNCATE holds its lock until it commits: against it, events of another partition are in the order
+    # of their LSN.
     one_partition = truncate["partition"] == event["partition"]
     earlier = F.when(one_partition, truncate["offset"] < event["offset"]).otherwise(
         truncate["lsn"] < event["lsn"]
@@ -172,7 +155,7 @@ def _precedes(truncate: Column, event: Column) -> Column:
 
 
 def _with_versions(steps: DataFrame, table: Table, by_position: WindowSpec) -> DataFrame:
-    """Adds `_opens`, whether the step begins a version, and of the version it belongs to `version` and its `_opening`."""
+    """Adds `_opens`, whether the step begins a version, and its version's number and `_opening`."""
     tracked = F.struct(F.lit(0), *(F.col("_row")[name] for name in table.tracked))
     before = F.lag(F.struct("_alive", "_era", tracked.alias("tracked"))).over(by_position)
     goes_on = (
@@ -193,7 +176,7 @@ def _with_versions(steps: DataFrame, table: Table, by_position: WindowSpec) -> D
 
 
 def _with_ends(steps: DataFrame, by_position: WindowSpec) -> DataFrame:
-    """Adds `_end`, the event that ended the step's version, if one did, and `_is_last`, whether the step is its version's last."""
+    """Adds `_end`, the event that ended the step's version, and `_is_last`, whether none of it follows."""
     after = F.lead(F.struct("_alive", "_era", "_opens", "_event")).over(by_position)
     truncated = F.col("_truncate").isNotNull() & F.coalesce(F.col("_after._era") > F.col("_era"), F.lit(True))
     ended = F.when(truncated, F.col("_truncate")).when(
@@ -214,7 +197,7 @@ def _changed_versions(steps: DataFrame, table: Table) -> DataFrame:
     same_row = F.col("_end").isNull() & F.col("_row").eqNullSafe(F.col("_head_row"))
     still_closed = F.col("_is_head") & ~F.col("_alive")
     unchanged = known & F.col("_head") & (same_row | still_closed)
-    end_position = F.struct("_end.epoch", "_end.partition", "_end.offset").cast(_POSITION)
+    end_position = F.struct("_end.epoch", "_end.partition", "_end.offset").cast(POSITION)
     return steps.where(F.col("_is_last") & ~unchanged).select(
         *(F.col("_row")[name].alias(name) for name in table.column_names),
         F.col("_opening.valid_from"),

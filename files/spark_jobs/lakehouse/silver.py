@@ -1,8 +1,8 @@
 """Bronze to silver: reads what is new in bronze, and merges each table's events into its history.
 
-There is no checkpoint. How far a table has come stands in its own rows: every event that changed something left its position
-there, and those that changed nothing may come again. A table that starts, failed or was restored goes on from its own content;
-from then on it reads bronze's new commits alone.
+There is no checkpoint. How far a table has come stands in its own rows: every event that changed
+something left its position there, and those that changed nothing may come again. A table that starts,
+failed or was restored goes on from its own content; from then on it reads bronze's new commits alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
-from operator import and_, or_
+from operator import or_
 from typing import Any
 
-from delta.tables import DeltaTable
-from pyspark import inheritable_thread_target
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -37,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far a table has come: past all earlier epochs, and in this one up to the offset of each partition."""
+    """How far a table has come: past all earlier epochs, and up to an offset of each partition of this."""
 
     epoch: str | None = None
     offsets: Mapping[int, int] = field(default_factory=dict)
@@ -70,8 +68,8 @@ class Look:
     rows: int
     ends: list[Row]
     max_lsn: int | None
-    seen_lsns: tuple[int, int] | None
-    keys: tuple[Any, Any] | None
+    seen_lsns: tuple[int, int] | None  # the range of LSNs that are not beyond all before the batch
+    keys: tuple[str, str] | None  # the least and greatest first key column, when all are of one partition
     truncates: bool
     gaps: bool
     commit_times: list[Row]
@@ -85,11 +83,8 @@ def create_tables(spark: SparkSession, config: Config) -> None:
             spark,
             config.silver_path(table),
             scd2.silver_schema(table),
+            {"delta.enableChangeDataFeed": "true", "delta.dataSkippingStatsColumns": ",".join(filtered_on)},
             partitioned_by="_head",
-            properties={
-                "delta.enableChangeDataFeed": "true",
-                "delta.dataSkippingStatsColumns": ",".join(filtered_on),
-            },
         )
 
 
@@ -101,10 +96,11 @@ class SilverTable:
         self.cursor = Cursor()
         self._spark = spark
         self._path = config.silver_path(table)
+        self._first_key = table.column(table.key[0])
         self._max_lsn: int | None = None
 
     def recover(self, bronze: DataFrame) -> Iterator[DataFrame]:
-        """Takes the cursor from the table's own content, and cuts what bronze has beyond it into batches to apply."""
+        """Takes the cursor from the table's content, and cuts what bronze has beyond it into batches."""
         mine = bronze.where(F.col("source_table") == self.table.name)
         applied = self._heads().groupBy("_applied.epoch", "_applied.partition")
         self.cursor = Cursor().past(applied.agg(F.max("_applied.offset").alias("offset")).collect())
@@ -135,8 +131,9 @@ class SilverTable:
         return look
 
     def _look(self, rows: DataFrame) -> Look:
-        first = self.table.column(self.table.key[0])
-        key = pgtypes.from_text(F.get_json_object("key", f"$['{first.name}']"), first.type)
+        key = pgtypes.from_text(
+            F.get_json_object("key", f"$['{self._first_key.name}']"), self._first_key.type
+        )
         seen = F.when(F.col("lsn") <= F.lit(self._max_lsn).cast("bigint"), F.col("lsn"))
         ends = (
             rows.groupBy("epoch", "partition")
@@ -146,8 +143,8 @@ class SilverTable:
                 F.max("lsn").alias("max_lsn"),
                 F.min(seen).alias("low_lsn"),
                 F.max(seen).alias("high_lsn"),
-                F.min(key).alias("min_key"),
-                F.max(key).alias("max_key"),
+                F.min(key).cast("string").alias("min_key"),
+                F.max(key).cast("string").alias("max_key"),
                 F.max(F.col("op") == "t").alias("truncates"),
                 F.max(reduce(or_, (F.contains("value", F.lit(text)) for text in pgtypes.UNAVAILABLE))).alias(
                     "gaps"
@@ -161,7 +158,9 @@ class SilverTable:
             ends=ends,
             max_lsn=max((row.max_lsn for row in ends if row.max_lsn is not None), default=None),
             seen_lsns=_range(ends, "low_lsn", "high_lsn"),
-            keys=_range(ends, "min_key", "max_key"),
+            keys=(ends[0].min_key, ends[0].max_key)
+            if len(ends) == 1 and ends[0].min_key is not None
+            else None,
             truncates=any(row.truncates for row in ends),
             gaps=any(row.gaps for row in ends),
             commit_times=[row.commit_times for row in ends],
@@ -171,7 +170,8 @@ class SilverTable:
         """The versions that the batch adds or changes."""
         events = scd2.first_deliveries(envelope.events(rows, self.table))
         if look.seen_lsns:
-            # An event whose LSN is beyond all before it cannot have been delivered before: nothing to look up.
+            # An event whose LSN is beyond all before it cannot have been delivered before: nothing to
+            # look up.
             same = (F.col("source_table") == self.table.name) & F.col("lsn").between(*look.seen_lsns)
             events = scd2.not_delivered_before(events, envelope.identities(bronze.where(same)))
         truncates = scd2.truncates(events) if look.truncates else []
@@ -185,32 +185,28 @@ class SilverTable:
         return scd2.fold(events, heads, self.table, truncates)
 
     def _merge(self, versions: DataFrame, look: Look) -> None:
-        versions = versions.persist()
-        try:
-            counts = versions.groupBy("_known").count().collect()
-            rows = versions.drop("_known")
-            if any(count["_known"] for count in counts):
-                near = F.lit(True) if look.truncates else self._near(look, "silver.")
-                same = reduce(
-                    and_, (F.col(f"silver.{name}") == F.col(f"batch.{name}") for name in self.table.key)
-                )
-                same = same & F.col("silver._head") & (F.col("silver.version") == F.col("batch.version"))
-                target = DeltaTable.forPath(self._spark, self._path).alias("silver")
-                merge = target.merge(rows.alias("batch"), same & near)
-                merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
-            elif counts:
-                rows.write.format("delta").mode("append").save(self._path)
-        finally:
-            versions.unpersist()
+        versions = versions.localCheckpoint(eager=False)  # computed once, and out of the merge's own planning
+        counts = versions.groupBy("_known").count().collect()
+        batch = versions.drop("_known")
+        if any(count["_known"] for count in counts):
+            keys = " AND ".join(f"target.`{name}` = batch.`{name}`" for name in self.table.key)
+            near = "true" if look.truncates else self._near(look, "target.")
+            on = f"{keys} AND target.version = batch.version AND target._head AND {near}"
+            clauses = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+            delta_io.merge(self._spark, self._path, batch, on, clauses)
+        elif counts:
+            delta_io.append(batch, self._path)
 
     def _heads(self) -> DataFrame:
         return self._spark.read.format("delta").load(self._path).where("_head")
 
-    def _near(self, look: Look, prefix: str = "") -> Column:
-        """Leaves out files that cannot hold a key of the batch."""
+    def _near(self, look: Look, prefix: str = "") -> str:
+        """A condition that leaves out files which cannot hold a key of the batch."""
         if look.keys is None:
-            return F.lit(True)
-        return F.col(f"{prefix}{self.table.key[0]}").between(*look.keys)
+            return "true"
+        kind = pgtypes.spark_type(self._first_key.type)
+        low, high = (f"cast({_quoted(key)} AS {kind})" for key in look.keys)
+        return f"{prefix}`{self._first_key.name}` BETWEEN {low} AND {high}"
 
 
 @dataclass
@@ -232,6 +228,7 @@ class Silver:
         self._config = config
         self._status = status
         self._tables = [_Progress(SilverTable(spark, config, table)) for table in config.tables]
+        self._threads = ThreadPoolExecutor(_PARALLEL_TABLES, self.name)
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
         """Runs until told to stop, or with `available_now` until silver has what bronze has now."""
@@ -271,9 +268,7 @@ class Silver:
                     work.append(
                         (progress, [new.where(F.col("source_table") == name)] if name in present else [])
                     )
-        attempt = inheritable_thread_target(self._attempt)
-        with ThreadPoolExecutor(_PARALLEL_TABLES) as pool:
-            list(pool.map(lambda item: attempt(*item, bronze, upto, stop), work))
+        list(self._threads.map(lambda item: self._attempt(item[0], item[1], bronze, upto, stop), work))
         for new in news:
             new.unpersist()
         return all(progress.version == upto for progress in self._tables)
@@ -286,6 +281,7 @@ class Silver:
         upto: int,
         stop: threading.Event,
     ) -> None:
+        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
         table = progress.table
         try:
             for rows in batches:
@@ -332,3 +328,8 @@ def _chunks(rows: DataFrame, epoch: str, ranges: list[Row]) -> Iterator[DataFram
 def _range(rows: list[Row], low: str, high: str) -> tuple[Any, Any] | None:
     known = [row for row in rows if row[low] is not None]
     return (min(row[low] for row in known), max(row[high] for row in known)) if known else None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

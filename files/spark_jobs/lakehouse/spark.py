@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-# What the jobs rely on or are slow without. Where they run and how much they may use is for the Spark configuration to say.
+# What the jobs rely on or are slow without. Where they run and how much they may use is for the Spark
+# configuration to say.
 _SETTINGS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",

@@ -59,7 +59,7 @@ class Status:
             self._latencies[layer].add(commit_times)
 
     def source_as_of(self, layer: str) -> float | None:
-        """The moment whose commits the layer will hold when it holds what there is to read now; None when unknown."""
+        """The moment whose commits the layer holds once it holds what is there now; None: unknown."""
         before = LAYERS[LAYERS.index(layer) - 1]
         with self._lock:
             return self._as_of.get(before) if before in self._layers else time.time()
@@ -129,5 +129,8 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 def _error(error: BaseException) -> dict[str, Any]:
-    lines = str(error).strip().splitlines() or [""]
-    return {"at": time.time(), "message": f"{type(error).__name__}: {lines[0]}"[:1000]}
+    # Of an error from Java the second line tells what happened.
+    return {
+        "at": time.time(),
+        "message": f"{type(error).__name__}: {' '.join(str(error).split(chr(10))[:2])}"[:1000],
+    }

@@ -1,0 +1,23 @@
+"""What silver adds to a table's own columns."""
+
+from __future__ import annotations
+
+POSITION = "struct<epoch: string, partition: int, offset: bigint>"
+EVENT = "struct<epoch: string, partition: int, offset: bigint, lsn: bigint, source_ts: timestamp, op: string>"
+
+HISTORY_COLUMNS = {
+    "valid_from": "timestamp",
+    "valid_to": "timestamp",
+    "is_current": "boolean",
+    "version": "int",
+    "valid_from_lsn": "bigint",
+    "valid_from_snapshot": "boolean",
+    "valid_from_position": POSITION,
+    "valid_to_position": POSITION,
+}
+HIDDEN_COLUMNS = {
+    # true in each key's latest version and in no other: a batch reads and changes no others
+    "_head": "boolean",
+    # the event that touched the version last; of a closed version, the one that closed it
+    "_applied": EVENT,
+}
