@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 from confluent_kafka import Consumer, TopicPartition
@@ -21,13 +22,13 @@ ROWS = {
 SECONDS = 60
 
 
-def fold(consumer: Consumer, table: str) -> tuple[dict, dict]:
+def fold(consumer: Consumer, table: str) -> tuple[dict[bytes, Any], dict[str, int]]:
     """Return the rows by key that the topic's events lead to, and how many events of each kind there were."""
     topic = TopicPartition(f"cdc.public.{table}", 0)
     _, end = consumer.get_watermark_offsets(topic, timeout=10)
     consumer.assign([TopicPartition(topic.topic, 0, 0)])
-    rows: dict = {}
-    kinds: dict = {}
+    rows: dict[bytes, Any] = {}
+    kinds: dict[str, int] = {}
     position = 0
     while position < end:
         message = consumer.poll(10)
@@ -38,24 +39,25 @@ def fold(consumer: Consumer, table: str) -> tuple[dict, dict]:
             continue
         event = json.loads(message.value())
         kinds[event["op"]] = kinds.get(event["op"], 0) + 1
+        key = message.key() or b""
         if event["op"] == "t":
             rows.clear()
         elif event["op"] == "d":
-            rows.pop(message.key(), None)
+            rows.pop(key, None)
         else:
-            rows[message.key()] = event["after"]
+            rows[key] = event["after"]
     return rows, kinds
 
 
 def main() -> None:
     """Compare table by table, until all are equal or the time is up."""
-    host, password_file = sys.argv[1:]
-    consumer = Consumer({"bootstrap.servers": f"{host}:9092", "group.id": "verify", "enable.auto.commit": False})
-    connection = psycopg2.connect(host=host, dbname="shop", user="shop_app", password=Path(password_file).read_text().strip())
+    host, password = sys.argv[1], Path(sys.argv[2]).read_text()
+    consumer = Consumer({"bootstrap.servers": f"{host}:9092", "group.id": "verify"})
+    connection = psycopg2.connect(host=host, dbname="shop", user="shop_app", password=password)
     cursor = connection.cursor()
     deadline = time.monotonic() + SECONDS
     for table, columns in ROWS.items():
-        cursor.execute(f"SELECT {columns} FROM {table}")
+        cursor.execute(f"SELECT {columns} FROM {table}")  # noqa: S608
         names = [column.name for column in cursor.description]
         held = set(cursor.fetchall())
         while True:
@@ -64,7 +66,10 @@ def main() -> None:
             if told == held:
                 break
             if time.monotonic() > deadline:
-                sys.exit(f"{table}: {len(held - told)} rows only in PostgreSQL, {len(told - held)} only in Kafka: {list(held ^ told)[:3]}")
+                sys.exit(
+                    f"{table}: {len(held - told)} rows only in PostgreSQL, {len(told - held)} only in Kafka, "
+                    f"among them {list(held ^ told)[:3]}"
+                )
             time.sleep(1)
         if not held or (table == "orders" and not {"c", "u", "d"} <= kinds.keys()):
             sys.exit(f"{table} saw too little: {len(held)} rows, events {kinds}")
