@@ -34,10 +34,10 @@ def fold(consumer: Consumer, table: str) -> tuple[dict[bytes, Any], dict[str, in
         message = consumer.poll(10)
         if message is None:
             sys.exit(f"{topic.topic} ends at {end}, and gives nothing after {position}")
-        position = message.offset() + 1
-        if message.value() is None:
+        position = (message.offset() or 0) + 1
+        event = json.loads(message.value() or "null")
+        if event is None:
             continue
-        event = json.loads(message.value())
         kinds[event["op"]] = kinds.get(event["op"], 0) + 1
         key = message.key() or b""
         if event["op"] == "t":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 TOPIC = "cdc.public.every_type"
 LONG = "x" * 20000
@@ -72,7 +72,7 @@ def main() -> None:
     cursor.execute("UPDATE every_type SET id = 2")
     cursor.execute("DELETE FROM every_type")
 
-    messages = []
+    messages: list[Message] = []
     deadline = time.monotonic() + 60
     while len(messages) < 8 and time.monotonic() < deadline:
         message = consumer.poll(1)
