@@ -49,14 +49,24 @@ def maven(goal: str, content: str, folder: Path, *options: str) -> None:
 def maven_elements(text: str) -> str:
     """Maven coordinates as XML."""
     names = ("groupId", "artifactId", "version", "classifier", "type")
-    return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in zip(names, maven_coordinates(text), strict=True) if value)
+    return "".join(
+        f"<{name}>{escape(value)}</{name}>"
+        for name, value in zip(names, maven_coordinates(text), strict=True)
+        if value
+    )
 
 
 def maven_runtime(roots: list[str], folder: Path) -> list[str]:
     """The coordinates of the roots and of all they need at run time."""
     dependencies = "".join(f"<dependency>{maven_elements(root)}</dependency>" for root in roots)
     listing = folder / "list.txt"
-    maven("list", f"<dependencies>{dependencies}</dependencies>", folder, "-DincludeScope=runtime", f"-DoutputFile={listing}")
+    maven(
+        "list",
+        f"<dependencies>{dependencies}</dependencies>",
+        folder,
+        "-DincludeScope=runtime",
+        f"-DoutputFile={listing}",
+    )
     found = []
     for line in listing.read_text().splitlines():
         match line.split(" --")[0].strip().split(":"):
@@ -70,8 +80,16 @@ def maven_runtime(roots: list[str], folder: Path) -> list[str]:
 def lock_maven(coordinates: list[str], folder: Path) -> list[dict[str, str]]:
     """Fetch what Maven coordinates name, and hash it."""
     items = "".join(f"<artifactItem>{maven_elements(text)}</artifactItem>" for text in coordinates)
-    plugin = f"<artifactId>maven-dependency-plugin</artifactId><configuration><artifactItems>{items}</artifactItems></configuration>"
-    maven("copy", f"<build><plugins><plugin>{plugin}</plugin></plugins></build>", folder, f"-DoutputDirectory={folder}")
+    plugin = (
+        "<artifactId>maven-dependency-plugin</artifactId>"
+        f"<configuration><artifactItems>{items}</artifactItems></configuration>"
+    )
+    maven(
+        "copy",
+        f"<build><plugins><plugin>{plugin}</plugin></plugins></build>",
+        folder,
+        f"-DoutputDirectory={folder}",
+    )
     return [{"maven": text, "sha256": sha256_of(folder / file_name({"maven": text}))} for text in coordinates]
 
 
@@ -79,13 +97,24 @@ def lock_pypi(roots: list[str], venv: bool, folder: Path) -> list[dict[str, str]
     """Resolve Python requirements (for a virtual environment) and hash the files that pip takes for them."""
     pins = roots
     if venv:
-        compiled = run("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", "3.11",
-                       "--python-platform", "x86_64-manylinux_2_28", "-", given="\n".join(roots + INSTALLERS))  # fmt: skip
+        resolve = ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+        target = ["--python-version=3.11", "--python-platform=x86_64-manylinux_2_28"]
+        compiled = run(*resolve, *target, "-", given="\n".join(roots + INSTALLERS))
         pins = compiled.split()
     locked = []
     for pin in pins:
         place = folder / pin
-        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), pin]
+        download = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            str(place),
+            pin,
+        ]
         try:
             run(*download, "--only-binary=:all:", *PLATFORM)
         except SystemExit:
@@ -101,7 +130,9 @@ def lock(entry: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         files = lock_pypi(entry.get("pypi", []), entry.get("venv", False), Path(folder))
         if "maven" in entry:
-            coordinates = maven_runtime(entry["maven"], Path(folder)) if entry.get("transitive") else entry["maven"]
+            coordinates = (
+                maven_runtime(entry["maven"], Path(folder)) if entry.get("transitive") else entry["maven"]
+            )
             files += lock_maven(coordinates, Path(folder))
     return {**locked, "files": files}
 

@@ -2,7 +2,8 @@
 # Apache-2.0 (see LICENSE)
 """Fetch Maven artifacts to the controller's cache, several at a time.
 
-An action plugin, because a module run for each of a hundred files takes minutes, and because only it can show progress.
+An action plugin, because a module run for each of a hundred files takes minutes, and because only it can show
+progress.
 """
 
 from __future__ import annotations
@@ -53,10 +54,9 @@ class ActionModule(ActionBase):
                     break
         if errors:
             raise AnsibleActionFail(
-                f"{errors[0]} Point lakehouse_maven_repository "
-                f"({'not set: Maven Central' if not arguments['repository'] else 'set to another repository now'}) at a "
-                f"repository that this machine reaches, or put the files into {folder} by hand, and run again. "
-                "Nothing was installed."
+                f"{errors[0]} Point lakehouse_maven_repository (now "
+                f"{'set to that' if arguments['repository'] else 'not set'}) at a repository that this "
+                f"machine reaches, or put the files into {folder} by hand, and run again. Nothing was installed."
             )
         return {**result, "changed": False, "msg": f"{len(fetching)} files fetched"}
 

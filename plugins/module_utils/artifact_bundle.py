@@ -1,6 +1,6 @@
 # Copyright (c) 2026 The cdc.lakehouse authors
 # Apache-2.0 (see LICENSE)
-"""The controller's half of an artifact: what the cache must hold, whether it does, and the bundle made of it."""
+"""The controller's half of an artifact: what the cache must hold, whether it does, the bundle made of it."""
 
 from __future__ import annotations
 
@@ -166,7 +166,11 @@ def requirements(files: list[dict[str, str]]) -> str:
 
 def _sources(folder: Path) -> list[Path]:
     """The files of a program of this collection, without what Python and people leave beside them."""
-    found = [path for path in folder.rglob("*") if path.suffix in (".py", ".sql") and "__pycache__" not in path.parts]
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix in (".py", ".sql") and "__pycache__" not in path.parts
+    ]
     if not found:
         raise ArtifactError(f"{folder} holds no program.")
     return sorted(found)

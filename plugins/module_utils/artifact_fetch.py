@@ -11,7 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import open_url
-from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle import file_name, maven_coordinates, sha256_of
+from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle import (
+    file_name,
+    maven_coordinates,
+    sha256_of,
+)
 
 
 class FetchError(Exception):
@@ -36,11 +40,16 @@ def fetch_maven(file: dict[str, str], folder: Path, repository: str) -> str:
             shutil.copyfileobj(source, target, 1 << 20)
         found = sha256_of(Path(partial))
         if found != file["sha256"]:
-            raise FetchError(f"{urlsplit(url).hostname} has another {name} than the lock: expected SHA-256 {file['sha256']}, found {found}.")
+            raise FetchError(
+                f"{urlsplit(url).hostname} has another {name} than the lock: "
+                f"expected SHA-256 {file['sha256']}, found {found}."
+            )
         Path(partial).chmod(0o644)
         Path(partial).replace(folder / name)
     except (OSError, ValueError) as error:
-        raise FetchError(f"Could not fetch {file['maven']} from {urlsplit(url).hostname or repository}: {error}.") from error
+        raise FetchError(
+            f"Could not fetch {file['maven']} from {urlsplit(url).hostname or repository}: {error}."
+        ) from error
     finally:
         Path(partial).unlink(missing_ok=True)
     return name

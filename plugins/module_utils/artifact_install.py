@@ -39,7 +39,7 @@ class Installation:
 
     def linked(self) -> bool:
         """Whether the link names this folder."""
-        return self.link.is_symlink() and os.readlink(self.link) == self.folder.name
+        return self.link.is_symlink() and str(self.link.readlink()) == self.folder.name
 
     def manifest(self) -> str:
         """The manifest's SHA-256: another one after each installation, also of the same version."""
@@ -98,7 +98,7 @@ def snapshot(folder: Path) -> dict[str, Any]:
             status = path.lstat()
             place = str(path.relative_to(folder))
             if path.is_symlink():
-                noted[place] = os.readlink(path)
+                noted[place] = str(path.readlink())
             elif place != MANIFEST:
                 noted[place] = [status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid]
     return noted
@@ -108,11 +108,12 @@ def _make_venv(folder: Path, wheels: Path) -> None:
     """Make a virtual environment of what the bundle brought, and of nothing else."""
     python = folder / "bin" / "python"
     pip = next(wheels.glob("pip-*.whl")) / "pip"
+    install = ["install", "--quiet", "--isolated", "--disable-pip-version-check", "--root-user-action=ignore"]
+    exactly = f"--no-index --no-deps --require-hashes --requirement {wheels}/requirements.txt".split()
     for command in (
         ["/usr/bin/python3", "-m", "venv", "--without-pip", str(folder)],
-        [str(python), str(pip), "install", "--quiet", "--isolated", "--disable-pip-version-check", "--root-user-action=ignore",
-         "--no-index", "--find-links", str(wheels), "--no-deps", "--require-hashes", "-r", str(wheels / "requirements.txt")],
-    ):  # fmt: skip
+        [str(python), str(pip), *install, f"--find-links={wheels}", *exactly],
+    ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise ArtifactError(

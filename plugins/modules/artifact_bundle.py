@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: artifact_bundle
 short_description: Verify locked downloads and bundle them
 description:
-  - Compares every file of one entry of files/artifacts.lock.yml that the cache holds with the lock. A wrong one is an error.
+  - Compares every file of one entry of files/artifacts.lock.yml that the cache holds with the lock.
+    A wrong one is an error.
   - With O(build=true), makes one tar of them, the same to the byte wherever it is made.
   - The cache is no host's state, so nothing here counts as a change.
 author: The cdc.lakehouse authors (@cdc-lakehouse)
@@ -20,8 +21,8 @@ options:
     required: true
   entry:
     description:
-      - The entry; or, for a program of this collection, C(version) and C(trees), which names the controller's folder
-        for each folder of the node. Its files C(*.py) and C(*.sql) then name the version.
+      - The entry; or, for a program of this collection, C(version) and C(trees), which names the controller's
+        folder for each folder of the node. Its files C(*.py) and C(*.sql) then name the version.
     type: dict
     required: true
   cache:

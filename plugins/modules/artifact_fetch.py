@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: artifact_fetch
 short_description: Fetch locked Maven artifacts to the controller's cache
 description:
-  - Fetches files from a Maven repository, several at a time. One whose SHA-256 is another than locked does not get into the folder.
+  - Fetches files from a Maven repository, several at a time. One whose SHA-256 is another than locked does
+    not get into the folder.
   - Runs on the controller, as an action plugin. Nothing counts as a change.
 author: The cdc.lakehouse authors (@cdc-lakehouse)
 options:

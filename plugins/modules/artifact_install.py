@@ -26,7 +26,7 @@ options:
     type: path
     default: /opt/cdc-lakehouse
   bundle:
-    description: The bundle on the node; removed after unpacking. Without it a folder that is not whole stays so.
+    description: The bundle on the node; removed after unpacking. Needed where the folder is not whole.
     type: path
   sha256:
     description: The bundle's SHA-256.
@@ -51,7 +51,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 manifest:
-  description: SHA-256 of the folder's manifest, another one after each installation. Those who must restart then compare it.
+  description: SHA-256 of the folder's manifest, another one after each installation.
   type: str
   returned: always
 whole:
@@ -65,7 +65,6 @@ differences:
   returned: always
 """
 
-import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -88,7 +87,7 @@ def main() -> None:
     )
     there = Installation(module.params["root"], module.params["name"], module.params["directory"])
     differences = there.differences()
-    previous = os.readlink(there.link) if there.link.is_symlink() else None
+    previous = str(there.link.readlink()) if there.link.is_symlink() else None
     changed = bool(differences) or not there.linked()
     if changed and not module.check_mode:
         try:
