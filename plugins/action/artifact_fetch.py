@@ -56,7 +56,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"{errors[0]} Point lakehouse_maven_repository (now "
                 f"{'set to that' if arguments['repository'] else 'not set'}) at a repository that this "
-                f"machine reaches, or put the files into {folder} by hand, and run again. Nothing was installed."
+                f"machine reaches, or put the files into {folder} by hand, and run again. "
+                "Nothing was installed."
             )
         return {**result, "changed": False, "msg": f"{len(fetching)} files fetched"}
 

@@ -32,7 +32,7 @@ def fetch_maven(file: dict[str, str], folder: Path, repository: str) -> str:
         FetchError: The repository does not answer, lacks the file or has another.
     """
     group, artifact, version, _classifier, _extension = maven_coordinates(file["maven"])
-    name = file_name(file)
+    name: str = file_name(file)
     url = "/".join([repository.rstrip("/"), group.replace(".", "/"), artifact, version, name])
     handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     try:

@@ -43,7 +43,8 @@ class Installation:
 
     def manifest(self) -> str:
         """The manifest's SHA-256: another one after each installation, also of the same version."""
-        return sha256_of(self.folder / MANIFEST)
+        found: str = sha256_of(self.folder / MANIFEST)
+        return found
 
     def install(self, bundle: Path, sha256: str) -> None:
         """Unpack the bundle beside the place, move it there, and note last what was unpacked.
