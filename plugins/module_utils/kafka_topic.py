@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
 class TopicError(Exception):
     """What was asked for cannot or must not be done; the message says why and names the way out."""
+
+
+class UnknownTopic(TopicError):
+    """The broker that was asked does not know the topic."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Admin(Protocol):
         """The topic, or None when there is none of that name."""
 
     def create(self, wanted: Wanted, *, validate_only: bool) -> None:
-        """Make the topic, and return when it can be used."""
+        """Make the topic."""
 
     def grow(self, name: str, partitions: int, *, validate_only: bool) -> None:
         """Raise the number of partitions to ``partitions``."""
@@ -85,7 +89,7 @@ class Admin(Protocol):
         """Set ``values`` on the topic, and let it inherit the keys in ``reset`` again."""
 
     def delete(self, name: str) -> None:
-        """Remove the topic, and return when it is gone."""
+        """Remove the topic."""
 
 
 def config_text(config: Mapping[str, Any]) -> dict[str, str]:
@@ -192,23 +196,37 @@ def apply(admin: Admin, wanted: Wanted, steps: Plan, *, validate_only: bool = Fa
         admin.delete(wanted.name)
 
 
+def settle(admin: Admin, wanted: Wanted, timeout: float) -> Topic | None:
+    """Wait until the topic is as wanted: brokers learn of a change one after another. Then the topic.
+
+    Raises:
+        TopicError: It is not, after ``timeout`` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while plan(topic := admin.describe(wanted.name), wanted).changes:
+        if time.monotonic() > deadline:
+            raise TopicError(
+                f"Kafka took the change of topic {wanted.name}, but after {timeout:g} s it is {topic}."
+            )
+        time.sleep(0.1)
+    return topic
+
+
 class ConfluentAdmin:
     """An :class:`Admin` on a real cluster, through confluent-kafka."""
 
     def __init__(self, bootstrap_servers: list[str], timeout: float) -> None:
-        """Connect.
+        """Make a client; the first request connects.
 
         Args:
             bootstrap_servers: ``host:port`` of some brokers of the cluster.
-            timeout: Seconds that each request, and the waiting for its effect, may take.
-
-        Raises:
-            TopicError: No broker answers in time.
+            timeout: Seconds that each request may take. One that does is a :class:`TopicError`.
         """
-        from confluent_kafka import KafkaException, admin
+        from confluent_kafka import KafkaError, KafkaException, admin
 
         self._lib: Any = admin
         self._failure = KafkaException
+        self._unknown_topic = KafkaError.UNKNOWN_TOPIC_OR_PART
         self._timeout = timeout
         silent = logging.getLogger("cdc.lakehouse.kafka_topic")
         silent.addHandler(logging.NullHandler())
@@ -218,21 +236,27 @@ class ConfluentAdmin:
             {"bootstrap.servers": ",".join(bootstrap_servers), "client.id": "cdc-lakehouse-kafka-topic"},
             logger=silent,
         )
-        self._topics()
 
     def describe(self, name: str) -> Topic | None:
         """See :class:`Admin`."""
-        found = self._topics().get(name)
-        if found is None:
-            return None
-        resource = self._resource(name)
-        entries = self._await(self._client.describe_configs([resource], request_timeout=self._timeout), name)
-        own = self._lib.ConfigSource.DYNAMIC_TOPIC_CONFIG.value
-        return Topic(
-            partitions=len(found.partitions),
-            replication_factor=max((len(p.replicas) for p in found.partitions.values()), default=0),
-            config={entry.name: entry.value for entry in entries.values() if entry.source == own},
-        )
+        deadline = time.monotonic() + self._timeout
+        while (found := self._topics().get(name)) is not None:
+            request = self._client.describe_configs([self._resource(name)], request_timeout=self._timeout)
+            try:
+                entries = self._await(request, name)
+            except UnknownTopic:
+                # Another broker than the one before answers, and has not yet learned what was made or removed.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+                continue
+            own = self._lib.ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+            return Topic(
+                partitions=len(found.partitions),
+                replication_factor=max((len(p.replicas) for p in found.partitions.values()), default=0),
+                config={entry.name: entry.value for entry in entries.values() if entry.source == own},
+            )
+        return None
 
     def create(self, wanted: Wanted, *, validate_only: bool) -> None:
         """See :class:`Admin`."""
@@ -245,8 +269,6 @@ class ConfluentAdmin:
         self._await(
             self._client.create_topics([topic], validate_only=validate_only, **self._timeouts()), wanted.name
         )
-        if not validate_only:
-            self._until(lambda: self._usable(wanted.name), f"Topic {wanted.name} is there, but has no leader")
 
     def grow(self, name: str, partitions: int, *, validate_only: bool) -> None:
         """See :class:`Admin`."""
@@ -254,10 +276,6 @@ class ConfluentAdmin:
         self._await(
             self._client.create_partitions([more], validate_only=validate_only, **self._timeouts()), name
         )
-        if not validate_only:
-            self._until(
-                lambda: self._usable(name, partitions), f"Topic {name} was given partitions without leaders"
-            )
 
     def configure(
         self, name: str, values: Mapping[str, str], reset: tuple[str, ...], *, validate_only: bool
@@ -283,10 +301,6 @@ class ConfluentAdmin:
     def delete(self, name: str) -> None:
         """See :class:`Admin`."""
         self._await(self._client.delete_topics([name], **self._timeouts()), name)
-        self._until(
-            lambda: name not in self._topics(),
-            f"Topic {name} was deleted, but is still listed",
-        )
 
     def _topics(self) -> Any:
         # All of them: asking for one name would create it where brokers create topics on demand.
@@ -310,19 +324,5 @@ class ConfluentAdmin:
         try:
             return future.result()
         except self._failure as error:
-            raise TopicError(f"Kafka refused the request for topic {name}: {error.args[0].str()}") from error
-
-    def _usable(self, name: str, partitions: int = 1) -> bool:
-        found = self._topics().get(name)
-        return (
-            found is not None
-            and len(found.partitions) >= partitions
-            and all(p.leader >= 0 for p in found.partitions.values())
-        )
-
-    def _until(self, condition: Callable[[], bool], problem: str) -> None:
-        deadline = time.monotonic() + self._timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise TopicError(f"{problem} after {self._timeout:g} s.")
-            time.sleep(0.1)
+            kind = UnknownTopic if error.args[0].code() == self._unknown_topic else TopicError
+            raise kind(f"Kafka refused the request for topic {name}: {error.args[0].str()}") from error

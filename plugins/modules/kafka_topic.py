@@ -173,7 +173,7 @@ def run(module: AnsibleModule) -> dict[str, object]:
     steps = kafka_topic.plan(before, wanted)
     kafka_topic.apply(admin, wanted, steps, validate_only=module.check_mode)
     if steps.changes and not module.check_mode:
-        after = admin.describe(wanted.name)
+        after = kafka_topic.settle(admin, wanted, params["timeout"])
     else:
         after = kafka_topic.expected(before, wanted, steps)
     return {

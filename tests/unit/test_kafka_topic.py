@@ -16,6 +16,7 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.kafka_topic import (
     config_text,
     expected,
     plan,
+    settle,
 )
 
 ORDERS = Topic(partitions=1, replication_factor=1, config={"retention.ms": "1000"})
@@ -135,6 +136,27 @@ def test_another_replication_factor_is_an_error_with_a_way_out() -> None:
         plan(ORDERS, Wanted("t", replication_factor=3))
 
 
+class LaggingCluster(FakeCluster):
+    """The broker that is asked learns of the topic only after some questions."""
+
+    def __init__(self, topic: Topic, questions: float) -> None:
+        super().__init__({"t": topic})
+        self.questions = questions
+
+    def describe(self, name: str) -> Topic | None:
+        self.questions -= 1
+        return super().describe(name) if self.questions < 0 else None
+
+
+def test_the_run_waits_until_the_brokers_know() -> None:
+    assert settle(LaggingCluster(ORDERS, 2), Wanted("t", partitions=1), timeout=30) == ORDERS
+
+
+def test_a_change_that_never_shows_is_an_error() -> None:
+    with pytest.raises(TopicError, match=r"topic t, but after 0\.2 s it is None"):
+        settle(LaggingCluster(ORDERS, float("inf")), Wanted("t", partitions=1), timeout=0.2)
+
+
 def test_what_a_new_topic_leaves_to_the_brokers_is_minus_one() -> None:
     assert expected(None, Wanted("t"), Plan(create=True)) == Topic(-1, -1, {})
 
@@ -162,4 +184,4 @@ def test_a_setting_that_is_no_text_is_named(value: object) -> None:
 
 def test_an_unreachable_cluster_names_servers_and_timeout() -> None:
     with pytest.raises(TopicError, match=r"127\.0\.0\.1:1, 127\.0\.0\.1:2 within 1 s.*bootstrap_servers"):
-        ConfluentAdmin(["127.0.0.1:1", "127.0.0.1:2"], timeout=1)
+        ConfluentAdmin(["127.0.0.1:1", "127.0.0.1:2"], timeout=1).describe("t")
