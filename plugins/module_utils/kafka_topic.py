@@ -245,7 +245,7 @@ class ConfluentAdmin:
             try:
                 entries = self._await(request, name)
             except UnknownTopic:
-                # Another broker than the one before answers, and has not yet learned what was made or removed.
+                # Another broker answers than before, and has not yet learned what was made or removed.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
