@@ -63,9 +63,7 @@ lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on th
 	@mypy
 	@yamllint --strict .
 	@ansible-lint --offline
-	@rm -rf build/lint && ansible-galaxy collection build --force --output-path build/lint >/dev/null
-	@ansible-galaxy collection install --offline --no-deps -p build/lint build/lint/*.tar.gz >/dev/null
-	@cd build/lint/ansible_collections/cdc/lakehouse && ansible-test sanity --python 3.11
+	@python tools/sanity.py
 
 .PHONY: image
 image: venv  ## build the image of a node, which the Molecule scenarios use

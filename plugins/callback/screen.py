@@ -9,7 +9,7 @@ name: screen
 type: stdout
 short_description: Only the messages of debug tasks, and failures
 version_added: 0.1.0
-author: The cdc.lakehouse authors
+author: The cdc.lakehouse authors (@cdc-lakehouse)
 description:
   - Prints the C(msg) of each M(ansible.builtin.debug) task as it is, to standard output, so that it can be piped on.
   - Prints failures to standard error.

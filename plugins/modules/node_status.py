@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: node_status
 short_description: Tell what runs on a node and what it uses
 version_added: 0.1.0
-author: The cdc.lakehouse authors
+author: The cdc.lakehouse authors (@cdc-lakehouse)
 description:
   - Reads the state of systemd units, the memory that the node's processes hold, and how full its disks are.
   - Changes nothing.

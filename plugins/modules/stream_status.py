@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: stream_status
 short_description: Tell how far the stream of changes has come
 version_added: 0.1.0
-author: The cdc.lakehouse authors
+author: The cdc.lakehouse authors (@cdc-lakehouse)
 description:
   - Asks the source for the state of its replication slot, and reads what the pipeline writes about itself.
   - Runs on the host of the pipeline, with the Python of the artifact C(tools).
