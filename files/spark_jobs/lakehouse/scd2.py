@@ -93,13 +93,10 @@ def fold(events: DataFrame, heads: DataFrame, table: Table, truncates: Sequence[
         table has that version already (as its key's head).
     """
     in_order = sorted(truncates, key=lambda truncate: (truncate.epoch, truncate.lsn, truncate.offset))
-    of_key = Window.partitionBy(*table.key)
-    by_position = of_key.orderBy(F.col("_is_head").desc(), "_event")
+    by_position = Window.partitionBy(*table.key).orderBy(F.col("_is_head").desc(), "_event")
     steps = _with_truncates(_steps(events, heads, table), in_order)
-    steps = _with_versions(steps, table, by_position)
-    steps = _with_ends(steps, by_position)
-    steps = steps.withColumn("_head", F.col("version") == F.max("version").over(of_key))
-    return _changed_versions(steps, table)
+    steps = _with_openings(steps, table, by_position)
+    return _changed_versions(_with_versions(steps, by_position), table)
 
 
 def _steps(events: DataFrame, heads: DataFrame, table: Table) -> DataFrame:
@@ -110,7 +107,7 @@ def _steps(events: DataFrame, heads: DataFrame, table: Table) -> DataFrame:
         row,
         (F.col("op") != "d").alias("_alive"),
         F.lit(False).alias("_is_head"),
-        F.lit(None).cast("int").alias("_head_version"),
+        F.lit(None).cast("int").alias("_version"),
         F.struct("position.*", "lsn", "source_ts", "op").cast(EVENT).alias("_event"),
         F.struct(
             F.col("source_ts").alias("valid_from"),
@@ -124,7 +121,7 @@ def _steps(events: DataFrame, heads: DataFrame, table: Table) -> DataFrame:
         row,
         F.col("is_current").alias("_alive"),
         F.lit(True).alias("_is_head"),
-        F.col("version").alias("_head_version"),
+        F.col("version").alias("_version"),
         F.col("_applied").alias("_event"),
         F.struct("valid_from", "valid_from_lsn", "valid_from_snapshot", "valid_from_position").alias(
             "_opening"
@@ -154,40 +151,52 @@ def _precedes(truncate: Column, event: Column) -> Column:
     return (truncate["epoch"] < event["epoch"]) | ((truncate["epoch"] == event["epoch"]) & earlier)
 
 
-def _with_versions(steps: DataFrame, table: Table, by_position: WindowSpec) -> DataFrame:
-    """Adds `_opens`, whether the step begins a version, and its version's number and `_opening`."""
+def _with_openings(steps: DataFrame, table: Table, by_position: WindowSpec) -> DataFrame:
+    """Adds `_opens`, whether the step begins a version, and of the head `_head_version` and `_head_row`."""
     tracked = F.struct(F.lit(0), *(F.col("_row")[name] for name in table.tracked))
     before = F.lag(F.struct("_alive", "_era", tracked.alias("tracked"))).over(by_position)
-    goes_on = (
-        F.col("_before._alive")
-        & (F.col("_before._era") == F.col("_era"))
-        & F.col("_before.tracked").eqNullSafe(tracked)
+    lived = F.col("_before._alive") & (F.col("_before._era") == F.col("_era"))
+    goes_on = lived & F.col("_before.tracked").eqNullSafe(tracked)
+    opens = F.col("_alive") & ~F.col("_is_head") & ~F.coalesce(goes_on, F.lit(False))
+    head = F.first(F.when(F.col("_is_head"), F.struct("_version", "_row"))).over(by_position)
+    found = steps.withColumns({"_before": before, "_known_head": head})
+    return found.withColumns(
+        {
+            "_opens": opens,
+            "_head_version": F.col("_known_head._version"),
+            "_head_row": F.col("_known_head._row"),
+        }
     )
-    opened = F.sum(F.col("_opens").cast("int")).over(by_position)
+
+
+def _with_versions(steps: DataFrame, by_position: WindowSpec) -> DataFrame:
+    """Adds of each step's version its number, its `_opening`, `_end` (the event that ended it) and `_head`.
+
+    `_is_last` says whether the step is the version's last, and so tells all of it.
+    """
+    whole_key = by_position.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     opening = F.when(F.col("_opens") | F.col("_is_head"), F.col("_opening"))
-    return (
-        steps.withColumn("_before", before)
-        .withColumn("_opens", F.col("_alive") & ~F.col("_is_head") & ~F.coalesce(goes_on, F.lit(False)))
-        .withColumn("_head_version", F.first("_head_version").over(by_position))
-        .withColumn("_head_row", F.first(F.when(F.col("_is_head"), F.col("_row"))).over(by_position))
-        .withColumn("version", (F.coalesce("_head_version", F.lit(0)) + opened).cast("int"))
-        .withColumn("_opening", F.last(opening, ignorenulls=True).over(by_position))
+    opens = F.col("_opens").cast("int")
+    steps = steps.withColumns(
+        {
+            "_opened": F.sum(opens).over(by_position),
+            "_openings": F.sum(opens).over(whole_key),
+            "_opening": F.last(opening, ignorenulls=True).over(by_position),
+            "_after": F.lead(F.struct("_alive", "_era", "_opens", "_event")).over(by_position),
+        }
     )
-
-
-def _with_ends(steps: DataFrame, by_position: WindowSpec) -> DataFrame:
-    """Adds `_end`, the event that ended the step's version, and `_is_last`, whether none of it follows."""
-    after = F.lead(F.struct("_alive", "_era", "_opens", "_event")).over(by_position)
     truncated = F.col("_truncate").isNotNull() & F.coalesce(F.col("_after._era") > F.col("_era"), F.lit(True))
-    ended = F.when(truncated, F.col("_truncate")).when(
-        ~F.col("_after._alive") | F.col("_after._opens"), F.col("_after._event")
-    )
-    return (
-        steps.withColumn("_after", after)
-        # a head that is closed already ended with the event applied last
-        .withColumn("_end", F.when(F.col("_alive"), ended).otherwise(F.col("_event")))
-        .withColumn("_is_last", F.col("_is_head") | F.col("_alive"))
-        .withColumn("_is_last", F.col("_is_last") & (F.col("_end").isNotNull() | F.col("_after").isNull()))
+    replaced = ~F.col("_after._alive") | F.col("_after._opens")
+    ended = F.when(truncated, F.col("_truncate")).when(replaced, F.col("_after._event"))
+    # a head that is closed already ended with the event applied last
+    end = F.when(F.col("_alive"), ended).otherwise(F.col("_event"))
+    return steps.withColumns(
+        {
+            "version": (F.coalesce("_head_version", F.lit(0)) + F.col("_opened")).cast("int"),
+            "_head": F.col("_opened") == F.col("_openings"),
+            "_end": end,
+            "_is_last": (F.col("_is_head") | F.col("_alive")) & (end.isNotNull() | F.col("_after").isNull()),
+        }
     )
 
 

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
-from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -63,12 +62,12 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Look:
-    """What decides how a batch is applied."""
+    """What a first look at a batch of events tells, to decide how it is applied."""
 
-    rows: int
-    ends: list[Row]
-    max_lsn: int | None
-    seen_lsns: tuple[int, int] | None  # the range of LSNs that are not beyond all before the batch
+    events: int
+    ends: list[Row]  # the last position of each epoch and partition
+    min_lsn: int
+    max_lsn: int
     keys: tuple[str, str] | None  # the least and greatest first key column, when all are of one partition
     truncates: bool
     gaps: bool
@@ -108,56 +107,53 @@ class SilverTable:
         if self.cursor.epoch is not None:
             passed = mine.where(~self.cursor.beyond()).agg(F.max("lsn").alias("lsn")).collect()
             self._max_lsn = passed[0].lsn
-        beyond = mine.where(self.cursor.beyond()).groupBy("epoch", "partition")
-        ranges = beyond.agg(F.min("offset").alias("low"), F.max("offset").alias("high")).collect()
+        beyond = mine.where(self.cursor.beyond())
+        ranges = (
+            beyond.groupBy("epoch", "partition")
+            .agg(F.min("offset").alias("low"), F.max("offset").alias("high"))
+            .collect()
+        )
         for epoch in sorted({row.epoch for row in ranges}):
-            yield from _chunks(mine, epoch, [row for row in ranges if row.epoch == epoch])
+            yield from _chunks(beyond, epoch, [row for row in ranges if row.epoch == epoch])
 
     def apply(self, rows: DataFrame, bronze: DataFrame) -> Look:
-        """Merges a batch of the table's bronze rows that follows on what was applied before.
+        """Merges a batch of the table's bronze rows, which follows on what was applied before.
 
         Args:
-            rows: The rows; those that the cursor has passed are left out.
+            rows: The rows.
             bronze: All of bronze, to look up whether an event was delivered before.
         """
-        rows = rows.where(self.cursor.beyond())
-        look = self._look(rows)
-        if look.rows:
-            self._merge(self._versions(rows, bronze, look), look)
+        # Computed once, and out of the planning of what follows.
+        events = envelope.events(rows, self.table).localCheckpoint(eager=False)
+        look = self._look(events)
+        if look.events:
+            self._merge(self._versions(events, bronze, look), look)
             self.cursor = self.cursor.past(look.ends)
-            self._max_lsn = max(
-                (lsn for lsn in (self._max_lsn, look.max_lsn) if lsn is not None), default=None
-            )
+            self._max_lsn = look.max_lsn if self._max_lsn is None else max(self._max_lsn, look.max_lsn)
         return look
 
-    def _look(self, rows: DataFrame) -> Look:
-        key = pgtypes.from_text(
-            F.get_json_object("key", f"$['{self._first_key.name}']"), self._first_key.type
-        )
-        seen = F.when(F.col("lsn") <= F.lit(self._max_lsn).cast("bigint"), F.col("lsn"))
+    def _look(self, events: DataFrame) -> Look:
+        key = F.col(self.table.key[0])
         ends = (
-            rows.groupBy("epoch", "partition")
+            events.groupBy("position.epoch", "position.partition")
             .agg(
-                F.max("offset").alias("offset"),
-                F.count("*").alias("rows"),
+                F.max("position.offset").alias("offset"),
+                F.count("*").alias("events"),
+                F.min("lsn").alias("min_lsn"),
                 F.max("lsn").alias("max_lsn"),
-                F.min(seen).alias("low_lsn"),
-                F.max(seen).alias("high_lsn"),
                 F.min(key).cast("string").alias("min_key"),
                 F.max(key).cast("string").alias("max_key"),
                 F.max(F.col("op") == "t").alias("truncates"),
-                F.max(reduce(or_, (F.contains("value", F.lit(text)) for text in pgtypes.UNAVAILABLE))).alias(
-                    "gaps"
-                ),
+                F.max(F.size("unavailable") > 0).alias("gaps"),
                 latency.commit_times(F.col("source_ts"), F.col("op") != "r").alias("commit_times"),
             )
             .collect()
         )
         return Look(
-            rows=sum(row.rows for row in ends),
+            events=sum(row.events for row in ends),
             ends=ends,
-            max_lsn=max((row.max_lsn for row in ends if row.max_lsn is not None), default=None),
-            seen_lsns=_range(ends, "low_lsn", "high_lsn"),
+            min_lsn=min((row.min_lsn for row in ends), default=0),
+            max_lsn=max((row.max_lsn for row in ends), default=0),
             keys=(ends[0].min_key, ends[0].max_key)
             if len(ends) == 1 and ends[0].min_key is not None
             else None,
@@ -166,14 +162,14 @@ class SilverTable:
             commit_times=[row.commit_times for row in ends],
         )
 
-    def _versions(self, rows: DataFrame, bronze: DataFrame, look: Look) -> DataFrame:
+    def _versions(self, events: DataFrame, bronze: DataFrame, look: Look) -> DataFrame:
         """The versions that the batch adds or changes."""
-        events = scd2.first_deliveries(envelope.events(rows, self.table))
-        if look.seen_lsns:
-            # An event whose LSN is beyond all before it cannot have been delivered before: nothing to
-            # look up.
-            same = (F.col("source_table") == self.table.name) & F.col("lsn").between(*look.seen_lsns)
-            events = scd2.not_delivered_before(events, envelope.identities(bronze.where(same)))
+        events = scd2.first_deliveries(events)
+        if self._max_lsn is not None and look.min_lsn <= self._max_lsn:
+            # Only an event whose LSN is not beyond all before it can have been delivered before.
+            seen = F.col("lsn").between(look.min_lsn, min(look.max_lsn, self._max_lsn))
+            past = bronze.where((F.col("source_table") == self.table.name) & seen)
+            events = scd2.not_delivered_before(events, envelope.identities(past))
         truncates = scd2.truncates(events) if look.truncates else []
         events = events.where("op <> 't'")
         heads = self._heads()
@@ -290,7 +286,7 @@ class Silver:
                     return
                 began = time.monotonic()
                 look = table.apply(rows, bronze)
-                self._status.batch(self.name, time.monotonic() - began, look.rows, look.commit_times)
+                self._status.batch(self.name, time.monotonic() - began, look.events, look.commit_times)
         except Exception as error:
             progress.version = None
             wait = progress.backoff.failed()
@@ -323,11 +319,6 @@ def _chunks(rows: DataFrame, epoch: str, ranges: list[Row]) -> Iterator[DataFram
             for row in ranges
         )
         yield rows.where(reduce(or_, in_chunk))
-
-
-def _range(rows: list[Row], low: str, high: str) -> tuple[Any, Any] | None:
-    known = [row for row in rows if row[low] is not None]
-    return (min(row[low] for row in known), max(row[high] for row in known)) if known else None
 
 
 def _quoted(text: str) -> str:

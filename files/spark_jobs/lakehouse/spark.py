@@ -16,6 +16,8 @@ _SETTINGS = {
     # A batch is small and its fixed costs count: no fan-out over many partitions, no planning in rounds.
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
+    # The code of every query stays compiled: there are more than the 100 that Spark keeps otherwise.
+    "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.merge.materializeSource": "none",
