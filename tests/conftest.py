@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["skips"]
+pytest_plugins = ["tests.skips"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TypeVar
 
 import pytest
+
+R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
 
 # The reasons for which a test may be skipped. Whoever adds one says when the test does run.
 ALLOWED: dict[str, str] = {}
@@ -23,8 +25,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return _judge((yield))
 
 
-def _judge(report: Any) -> Any:
+def _judge(report: R) -> R:
     if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        assert isinstance(report.longrepr, tuple)
         reason = report.longrepr[2].removeprefix("Skipped: ")
         if reason not in ALLOWED:
             report.outcome = "failed"

@@ -49,7 +49,7 @@ def main() -> int:
         [*galaxy, "build", "--output-path", CACHE / "build"], check=True, stdout=subprocess.DEVNULL
     )
     (tarball,) = (CACHE / "build").glob("*.tar.gz")
-    options = ["--offline", "--no-deps", "--force", "--collections-path", CACHE]
+    options: list[str | Path] = ["--offline", "--no-deps", "--force", "--collections-path", CACHE]
     subprocess.run([*galaxy, "install", *options, tarball], check=True, stdout=subprocess.DEVNULL)
     # What our plugins import from others is beside the collection, as at a user's.
     (CACHE / "ansible_collections" / "community").symlink_to(

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import truth
+
+from tests import truth
 
 ROOT = truth.ROOT
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import truth
+
+from tests import truth
 
 PLAYBOOK = """
 - hosts: localhost
