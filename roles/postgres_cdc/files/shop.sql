@@ -1,4 +1,4 @@
--- The shop: orders of customers. Applied as the owner of the database, when one of the tables is missing.
+-- The shop: orders of customers. Applied when one of the tables is missing; deviations.sql.j2 sees to owners and privileges.
 CREATE TABLE IF NOT EXISTS public.customers (
     customer_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
