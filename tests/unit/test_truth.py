@@ -59,7 +59,7 @@ def test_runs_are_told_apart(runs: list[truth.Run]) -> None:
 
 def test_both_kinds_of_lie_are_found(runs: list[truth.Run]) -> None:
     """What was not announced, and what was announced and not done; nothing else."""
-    assert truth.lies(*runs, "here") == [
+    assert truth.lies(runs[0], runs[1], "here") == [
         "changed, not announced by --check: localhost: Change without a word",
         "announced by --check, not changed: localhost: Announce and do nothing",
     ]
@@ -72,5 +72,5 @@ def test_explained_exceptions_are_left_out(
     listed = tmp_path / "exceptions.yml"
     listed.write_text("- {task: Change without a word, where: [here], why: it cannot know}\n")
     monkeypatch.setattr(truth, "EXCEPTIONS", listed)
-    assert len(truth.lies(*runs, "here")) == 1
-    assert len(truth.lies(*runs, "elsewhere")) == 2
+    assert len(truth.lies(runs[0], runs[1], "here")) == 1
+    assert len(truth.lies(runs[0], runs[1], "elsewhere")) == 2
