@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "files" / "spark_jobs"))
 
 
 def jars() -> list[Path]:
-    """Delta's jars, from the artifact cache or the folder that LAKEHOUSE_TEST_JARS names."""
-    folder = Path(os.environ.get("LAKEHOUSE_TEST_JARS", "/tmp/w/jars"))
-    found = sorted(folder.glob("*.jar"))
-    if not found:
-        pytest.fail(f"{folder} holds no jars; fill the artifact cache first")
+    """The jars that the lock adds to Spark, from the artifact cache."""
+    cache = Path(os.environ.get("CDC_LAKEHOUSE_CACHE", "~/.cache/cdc-lakehouse")).expanduser()
+    locked = yaml.safe_load((ROOT / "files" / "artifacts.lock.yml").read_text(encoding="utf-8"))["spark"][
+        "files"
+    ]
+    wanted = [file["maven"].split(":") for file in locked if "maven" in file]
+    found = [cache / "files" / f"{name}-{version}.jar" for _, name, *rest, version in wanted if not rest]
+    if missing := [str(path) for path in found if not path.exists()]:
+        pytest.fail(
+            f"not in the artifact cache: {', '.join(missing)}; fetch the entry `spark` of the lock first"
+        )
     return found
 
 
