@@ -11,13 +11,11 @@ from lakehouse.layout import HISTORY_COLUMNS
 
 def entries(config: Config) -> list[dict[str, Any]]:
     """Every table and view, tables first, so that they can be registered in this order."""
-    changes = "Every change event, untouched, with where it came from"
-    tables = [_table("bronze", "change_events", config.bronze_path, changes)]
+    tables = [_table("bronze", "change_events", config.bronze_path)]
     for table in config.tables:
-        name, location = f"{table.short_name}_versions", config.silver_path(table)
-        tables.append(_table("silver", name, location, f"{table.name}: the history with its hidden state"))
+        tables.append(_table("silver", f"{table.short_name}_versions", config.silver_path(table)))
     for model in models.load_all(config.gold_models):
-        tables.append(_table("gold", model.name, config.gold_path(model.name), model.description))
+        tables.append(_table("gold", model.name, config.gold_path(model.name)))
     views = [_QUARANTINE]
     for table in config.tables:
         views += _views(table)
@@ -49,26 +47,12 @@ def _views(table: Table) -> list[dict[str, Any]]:
     ]
 
 
-def _table(database: str, name: str, location: str, comment: str) -> dict[str, Any]:
-    return {
-        "database": database,
-        "name": name,
-        "kind": "table",
-        "location": location,
-        "query": None,
-        "comment": comment,
-    }
+def _table(database: str, name: str, location: str) -> dict[str, Any]:
+    return {"database": database, "name": name, "location": location}
 
 
 def _view(database: str, name: str, query: str, comment: str) -> dict[str, Any]:
-    return {
-        "database": database,
-        "name": name,
-        "kind": "view",
-        "location": None,
-        "query": query,
-        "comment": comment,
-    }
+    return {"database": database, "name": name, "query": query, "comment": comment}
 
 
 _QUARANTINE = _view(
