@@ -136,10 +136,11 @@ missing_log:
   type: bool
 """
 
+import json
 import traceback
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.common.yaml import yaml_dump
 from ansible_collections.cdc.lakehouse.plugins.module_utils import delta_table
 
 try:
@@ -215,8 +216,8 @@ def run(module: AnsibleModule) -> dict[str, object]:
             (registered if present else removed).append(wanted.title)
             diffs.append(
                 {
-                    "before": yaml_dump(plan.before) if plan.before else "",
-                    "after": yaml_dump(plan.after) if plan.after else "",
+                    "before": _shown(plan.before),
+                    "after": _shown(plan.after),
                     "before_header": wanted.title,
                     "after_header": wanted.title,
                 }
@@ -227,6 +228,11 @@ def run(module: AnsibleModule) -> dict[str, object]:
         "removed": removed,
         "diff": diffs,
     }
+
+
+def _shown(state: dict[str, Any]) -> str:
+    """A table or view as text for the diff."""
+    return json.dumps(state, indent=2, sort_keys=True) + "\n" if state else ""
 
 
 if __name__ == "__main__":
