@@ -11,7 +11,7 @@ short_description: Only the messages of debug tasks, and failures
 version_added: 0.1.0
 author: The cdc.lakehouse authors (@cdc-lakehouse)
 description:
-  - Prints the C(msg) of each M(ansible.builtin.debug) task as it is, to standard output, so that it can be piped on.
+  - Prints the C(msg) of each M(ansible.builtin.debug) task as it is, to standard output, for a pipe to take.
   - Prints failures to standard error.
 requirements:
   - Set as stdout callback, for instance by E(ANSIBLE_STDOUT_CALLBACK=cdc.lakehouse.screen).

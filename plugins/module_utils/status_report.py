@@ -70,6 +70,7 @@ def report(
         "layers": pipeline.get("layers", {}),
         "tables": pipeline.get("tables", {}),
         "models": pipeline.get("models", {}),
+        "files": pipeline.get("files", {}),
     }
 
 
@@ -191,14 +192,7 @@ def screen(picture: Mapping[str, Any]) -> str:
     lines += _table(
         ["layer", "state", "age", "commit to layer p50", "p95", "batches", "restarts"], _layer_rows(picture)
     )
-    files = [
-        [name, str(state["files"])]
-        for kind in ("tables", "models")
-        for name, state in picture[kind].items()
-        if "files" in state
-    ]
-    if files:
-        lines += ["", "files: " + ", ".join(f"{name} {count}" for name, count in files)]
+    lines += ["", *_file_lines(picture["files"])]
     for problem in picture["problems"]:
         lines += ["", f"! {problem['what']}", f"  -> {problem['do']}"]
     return "\n".join(lines)
@@ -224,6 +218,15 @@ def _layer_rows(picture: Mapping[str, Any]) -> Iterator[list[str]]:
         latency = state["latency_seconds"] or {"p50": None, "p95": None}
         times = [seconds(state["freshness_seconds"]), seconds(latency["p50"]), seconds(latency["p95"])]
         yield [name, state["state"], *times, str(state["batches"]), str(state["restarts"])]
+
+
+def _file_lines(files: Mapping[str, int]) -> Iterator[str]:
+    for layer in LAYERS:
+        of_layer = sorted(name for name in files if name.startswith(f"{layer}."))
+        if of_layer:
+            yield f"files in {layer}: " + ", ".join(
+                f"{name.removeprefix(f'{layer}.')} {files[name]}" for name in of_layer
+            )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -34,8 +34,9 @@ STREAM = {
     "pipeline": {
         "written_at": NOW - 1,
         "layers": {name: copy.deepcopy(LAYER) for name in ("bronze", "silver", "gold")},
-        "tables": {"orders": {"files": 4}},
-        "models": {"kpis": {"files": 1}},
+        "tables": {"orders": {"state": "running"}},
+        "models": {"kpis": {"state": "running"}},
+        "files": {"silver.orders": 4, "gold.kpis": 1},
         "kafka": {"lag": {"cdc.public.orders": 5}, "total_lag": 5},
     },
 }
@@ -48,7 +49,16 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
     assert (picture["healthy"], picture["problems"]) == (True, [])
     shown = screen(picture)
     assert shown.startswith("healthy\n")
-    for part in ("kafka", "2 h", "3.0 GiB", "1,234 bytes behind", "5 records", "3.1 s", "orders 4", "kpis 1"):
+    for part in (
+        "kafka",
+        "2 h",
+        "3.0 GiB",
+        "1,234 bytes behind",
+        "5 records",
+        "3.1 s",
+        "in silver: orders 4",
+        "in gold: kpis 1",
+    ):
         assert part in shown
     assert len(shown.splitlines()) < 40
 

@@ -171,6 +171,7 @@ class Bronze:
         delta_io.append(rows, self._config.bronze_path)
         self._last_batch = seen.get["rows"]
         self._status.batch(self.name, time.monotonic() - began, self._last_batch, [seen.get["commit_times"]])
+        self._status.files("bronze.change_events", delta_io.file_count(self._spark, self._config.bronze_path))
 
     def _report(self, query: StreamingQuery) -> None:
         progress: Any = query.lastProgress

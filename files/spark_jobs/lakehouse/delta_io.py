@@ -26,8 +26,18 @@ def latest_version(spark: SparkSession, path: str) -> int:
     """The table's newest version, -1 when there is no table; costs one listing of its log."""
     jvm: Any = spark._jvm
     none = jvm.scala.Option.empty()
-    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
-    return int(log.update(False, none, none).version())
+    return int(_log(spark, path).update(False, none, none).version())
+
+
+def file_count(spark: SparkSession, path: str) -> int | None:
+    """How many files the table has, as far as its log is read; None: it would cost a job to tell."""
+    known = _log(spark, path).unsafeVolatileSnapshot().numOfFilesIfKnown()
+    return int(known.get()) if known.isDefined() else None
+
+
+def _log(spark: SparkSession, path: str) -> Any:
+    jvm: Any = spark._jvm
+    return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
 
 
 def read(spark: SparkSession, path: str, version: int) -> DataFrame:

@@ -207,6 +207,7 @@ class Gold:
             self._status.model(table.model.name, **failure(error))
             return False
         progress.backoff.succeeded()
+        self._status.files(f"gold.{table.model.name}", delta_io.file_count(self._spark, table.path))
         self._status.model(table.model.name, state="running", error=None, silver=dict(table.versions or {}))
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +21,7 @@ from lakehouse.silver import Silver
 from lakehouse.status import LAYERS, Status
 
 _WRITE_STATUS_EVERY = 2.0
-_STOP_WITHIN = 20.0
+_STOP_WITHIN = 15.0  # seconds for all layers together; the unit kills after 25
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,9 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
         _write(status, config.status_file)
     status.stopping()
     _write(status, config.status_file)
+    deadline = time.monotonic() + _STOP_WITHIN
     for thread in threads:
-        thread.join(_STOP_WITHIN)
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def supervise(spark: SparkSession, config: Config, status: Status, name: str, stop: threading.Event) -> None:

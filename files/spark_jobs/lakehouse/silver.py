@@ -295,6 +295,8 @@ class Silver:
         else:
             progress.version = upto
             progress.backoff.succeeded()
+            files = delta_io.file_count(self._spark, self._config.silver_path(table.table))
+            self._status.files(f"silver.{table.table.short_name}", files)
             self._status.table(
                 table.table.short_name,
                 state="running",

@@ -32,6 +32,7 @@ class Status:
         self._latencies = {name: LatencyWindow() for name in layers}
         self._tables: dict[str, dict[str, Any]] = {}
         self._models: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, int] = {}
         self._kafka: dict[str, Any] = {}
 
     def running(self, layer: str) -> None:
@@ -80,6 +81,12 @@ class Status:
         with self._lock:
             self._models.setdefault(name, {}).update(facts)
 
+    def files(self, table: str, count: int | None) -> None:
+        """How many files a table has, by `layer.table`; None: not known now."""
+        if count is not None:
+            with self._lock:
+                self._files[table] = count
+
     def kafka(self, lag: Mapping[str, int]) -> None:
         """How many records of each topic are not in bronze yet."""
         with self._lock:
@@ -105,6 +112,7 @@ class Status:
                 "layers": layers,
                 "tables": {name: dict(facts) for name, facts in self._tables.items()},
                 "models": {name: dict(facts) for name, facts in self._models.items()},
+                "files": dict(self._files),
                 "kafka": self._kafka,
             }
 
