@@ -75,9 +75,9 @@ class Source:
 class Triggers:
     """Seconds between two looks of a layer for new work."""
 
-    bronze: float = 1
-    silver: float = 2
-    gold: float = 5
+    bronze: float = 2
+    silver: float = 10
+    gold: float = 20
 
 
 @dataclass(frozen=True)

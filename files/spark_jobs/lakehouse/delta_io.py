@@ -30,9 +30,9 @@ def latest_version(spark: SparkSession, path: str) -> int:
 
 
 def file_count(spark: SparkSession, path: str) -> int | None:
-    """How many files the table has, as far as its log is read; None: it would cost a job to tell."""
-    known = _log(spark, path).unsafeVolatileSnapshot().numOfFilesIfKnown()
-    return int(known.get()) if known.isDefined() else None
+    """How many files the table has, from the checksum of the version last read; None: it has none."""
+    checksum = _log(spark, path).unsafeVolatileSnapshot().checksumOpt()
+    return int(checksum.get().numFiles()) if checksum.isDefined() else None
 
 
 def _log(spark: SparkSession, path: str) -> Any:

@@ -44,13 +44,16 @@ class Silver:
         self._spark = spark
         self._config = config
         self.versions = versions
+        self._current: dict[str, DataFrame] = {}
         self._images: dict[tuple[str, int], Images] = {}
 
     def current(self, name: str) -> DataFrame:
-        """The current rows of a table, with the source's columns."""
-        table = self._config.table(name)
-        rows = delta_io.read(self._spark, self._config.silver_path(table), self.versions[name])
-        return rows.where("_head AND is_current").select(*table.column_names)
+        """The current rows of a table, with the source's columns; one read of its log serves all models."""
+        if name not in self._current:
+            table = self._config.table(name)
+            rows = delta_io.read(self._spark, self._config.silver_path(table), self.versions[name])
+            self._current[name] = rows.where("_head AND is_current").select(*table.column_names)
+        return self._current[name]
 
     def images(self, name: str, after: int) -> Images:
         """The table's changes since a version; read once."""
