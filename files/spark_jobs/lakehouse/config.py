@@ -75,9 +75,9 @@ class Source:
 class Triggers:
     """Seconds between two looks of a layer for new work."""
 
-    bronze: float = 2
-    silver: float = 10
-    gold: float = 20
+    bronze: float = 5
+    silver: float = 15
+    gold: float = 30
 
 
 @dataclass(frozen=True)

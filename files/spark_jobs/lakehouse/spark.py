@@ -18,8 +18,8 @@ _SETTINGS = {
     # A batch is small and its fixed costs count: no fan-out over many partitions, no planning in rounds.
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
-    # Generating code for the expressions of each small task costs more than interpreting them: a quarter of all CPU
-    # time of micro-batches, measured. The operators around them stay compiled, more of them than Spark keeps otherwise.
+    # Generating code for the expressions of each small task costs more than interpreting them: a quarter of
+    # the CPU time of micro-batches, measured. The operators stay compiled, and more than Spark keeps otherwise.
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
