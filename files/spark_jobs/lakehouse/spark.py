@@ -19,7 +19,7 @@ _SETTINGS = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
     # Generating code for the expressions of each small task costs more than interpreting them: a quarter of
-    # the CPU time of micro-batches, measured. The operators stay compiled, and more than Spark keeps otherwise.
+    # the CPU time of micro-batches, measured. The operators stay compiled, more than Spark keeps by itself.
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
