@@ -112,8 +112,9 @@ class GoldModel:
         self.versions = versions
 
     def _replace(self, rows: DataFrame, versions: Versions) -> None:
+        self._spark.conf.set(delta_io.USER_METADATA, _metadata(versions))
         writer = rows.coalesce(1).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer.option("userMetadata", _metadata(versions)).save(self.path)
+        writer.save(self.path)
 
     def _merge(
         self, images: Mapping[str, DataFrame], current: Mapping[str, DataFrame], versions: Versions
