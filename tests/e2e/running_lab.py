@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
 
-def eventually(what: str, look: Callable[[], T | None], timeout: float = 120) -> T:
+def eventually(what: str, look: Callable[[], T | None], timeout: float = 400) -> T:
     """Look every second until something true is seen, and give it back."""
     deadline = time.monotonic() + timeout
     while True:

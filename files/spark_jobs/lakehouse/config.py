@@ -75,9 +75,9 @@ class Source:
 class Triggers:
     """Seconds between two looks of a layer for new work."""
 
-    bronze: float = 5
-    silver: float = 15
-    gold: float = 30
+    bronze: float = 10.0
+    silver: float = 30.0
+    gold: float = 60.0
 
 
 @dataclass(frozen=True)
