@@ -46,15 +46,15 @@ down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
 	@$(PLAY) lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
 
 .PHONY: test
-test: image lint  ## all tests but the long ones: what CI runs
+test: image jars lint  ## all tests but the long ones: what CI runs
 	@pytest
 
 .PHONY: test-all
-test-all: image lint  ## all tests
+test-all: image jars lint  ## all tests
 	@CDC_LONG_TESTS=1 pytest
 
 .PHONY: test-fast
-test-fast: venv lint  ## what needs no Docker
+test-fast: jars lint  ## what needs no Docker
 	@pytest tests/unit tests/contract tests/spark
 
 .PHONY: lint
@@ -68,6 +68,10 @@ lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on th
 .PHONY: image
 image: venv  ## build the image of a node, which the Molecule scenarios use
 	@$(PLAY) lab/docker.yml lab/image.yml
+
+.PHONY: jars
+jars: venv
+	@$(PLAY) lab/jars.yml
 
 .PHONY: lock
 lock: venv  ## resolve the Python environment and the artifacts anew

@@ -23,9 +23,7 @@ def jars() -> list[Path]:
     wanted = [file["maven"].split(":") for file in locked if "maven" in file]
     found = [cache / "files" / f"{name}-{version}.jar" for _, name, *rest, version in wanted if not rest]
     if missing := [str(path) for path in found if not path.exists()]:
-        pytest.fail(
-            f"not in the artifact cache: {', '.join(missing)}; fetch the entry `spark` of the lock first"
-        )
+        pytest.fail(f"not in the artifact cache: {', '.join(missing)}; `make jars` brings them")
     return found
 
 
