@@ -86,6 +86,7 @@ class GoldModel:
     def __init__(self, spark: SparkSession, config: Config, model: Model) -> None:
         self.model = model
         self.path = config.gold_path(model.name)
+        self.compaction = delta_io.Compaction(spark, self.path)
         self._spark = spark
         self.versions: Versions | None = None
 
@@ -211,7 +212,7 @@ class Gold:
             self._status.model(table.model.name, **failure(error))
             return False
         progress.backoff.succeeded()
-        self._status.files(f"gold.{table.model.name}", delta_io.file_count(self._spark, table.path))
+        self._status.files(f"gold.{table.model.name}", table.compaction.after_batch())
         self._status.model(table.model.name, state="running", error=None, silver=dict(table.versions or {}))
         return True
 

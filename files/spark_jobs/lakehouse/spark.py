@@ -24,10 +24,9 @@ _SETTINGS = {
     "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
-    # Every batch adds small files, and every scan pays for each: 30 in a partition become one of up to 32 MB.
-    "spark.databricks.delta.autoCompact.enabled": "true",
-    "spark.databricks.delta.autoCompact.minNumFiles": "30",
-    "spark.databricks.delta.autoCompact.maxFileSize": str(32 * 1024 * 1024),
+    # What delta_io.Compaction writes, and what it leaves as it is.
+    "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
+    "spark.databricks.delta.optimize.minFileSize": str(16 * 1024 * 1024),
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.sql.streaming.noDataProgressEventInterval": "1000",
     "spark.sql.streaming.forceDeleteTempCheckpointLocation": "true",
