@@ -1,11 +1,13 @@
-"""Awaits, with a Spark of its own, an order in all three layers, and that silver and gold then tell it right."""
+"""Awaits an order in all three layers, with a Spark of its own; checks what silver and gold tell of it."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
 SECONDS = 300.0
 
@@ -20,34 +22,32 @@ def table(path: str) -> DataFrame:
     return spark.read.format("delta").load(f"file:///lake/{path}")
 
 
-def await_rows(what: str, query: str) -> list[Row]:
-    """The rows that a query of the layers gives, as soon as there are some."""
-    while True:
-        table("bronze/change_events").createOrReplaceTempView("events")
-        table("silver/orders").createOrReplaceTempView("orders")
-        table("silver/order_items").createOrReplaceTempView("items")
-        table("gold/sales_by_product_day").createOrReplaceTempView("sales")
-        rows = spark.sql(query).collect()
-        if rows:
-            return rows
+def await_rows(what: str, look: Callable[[], DataFrame]) -> list[Row]:
+    """What is looked for, as soon as it is there."""
+    while not (rows := look().collect()):
         if time.monotonic() > deadline:
             sys.exit(f"not seen within {SECONDS:.0f} s: {what}")
         time.sleep(1)
+    return rows
 
 
-(sold,) = await_rows(
-    "the sale in gold",
-    f"SELECT sales.* FROM sales JOIN items USING (product_id) WHERE items.order_id = {order} AND items.valid_to IS NULL",
-)
+def sales() -> DataFrame:
+    """The sales by day of the product that was ordered."""
+    products = table("silver/order_items").where((F.col("order_id") == order) & F.col("valid_to").isNull())
+    return table("gold/sales_by_product_day").join(products, "product_id", "left_semi")
+
+
+def version(number: int) -> DataFrame:
+    """A version of the order."""
+    return table("silver/orders").where((F.col("order_id") == order) & (F.col("version") == number))
+
+
+(sold,) = await_rows("the sale in gold", sales)
 assert (sold.orders, sold.units, str(sold.revenue)) == (1, 3, "21.75"), sold
-(last,) = await_rows(
-    "the payment in silver", f"SELECT * FROM orders WHERE order_id = {order} AND version = 2"
-)
+(last,) = await_rows("the payment in silver", lambda: version(2))
 assert (last.status, last.valid_to, last.is_current) == ("paid", None, True), last
-(first,) = table("silver/orders").where(f"order_id = {order} AND version = 1").collect()
+(first,) = version(1).collect()
 assert (first.status, first.valid_to, first.is_current) == ("placed", last.valid_from, False), first
-events = table("bronze/change_events").where("source_table = 'public.orders'")
-keyed = events.where(
-    f"get_json_object(key, '$.order_id') = '{order}' OR get_json_object(key, '$.payload.order_id') = '{order}'"
-)
-assert sorted(row.op for row in keyed.collect()) == ["c", "u"], keyed.collect()
+key = F.get_json_object("key", "$.order_id")
+events = table("bronze/change_events").where((F.col("source_table") == "public.orders") & (key == str(order)))
+assert sorted(row.op for row in events.collect()) == ["c", "u"], events.collect()
