@@ -42,7 +42,12 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Print what failed, where, and what it said."""
-        if not ignore_errors:
+        if not ignore_errors and "results" not in result._result:
+            self._complain(result)
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        """Print what an item of a loop failed with; the loop itself then has nothing to add."""
+        if not result._task.ignore_errors:
             self._complain(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:

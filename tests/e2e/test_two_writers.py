@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import uuid
+from collections.abc import Iterator
+
+import pytest
 
 from tests.e2e.running_lab import Lab
 
@@ -38,28 +41,29 @@ else:
 """
 
 
-def start(writer: str, table: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def program(lab: Lab) -> Iterator[str]:
+    """The program's file on node3."""
+    path = f"/root/two-writers-{uuid.uuid4().hex}.py"
+    lab.run("node3", "tee", path, stdin=PROGRAM)
+    yield path
+    lab.run("node3", "rm", path)
+
+
+def start(program: str, writer: str, table: str) -> subprocess.Popen[str]:
     """Start a Spark program of its own on node3, with the settings that the worker there has."""
     command = [
         *(
             "docker",
             "exec",
-            "-i",
             "-e",
             "SPARK_CONF_DIR=/etc/cdc-lakehouse/spark-worker",
             "cdc-lakehouse-node3",
         ),
         *("/opt/cdc-lakehouse/spark/bin/spark-submit", "--master", "local[1]", "--driver-memory", "700m"),
-        *("--conf", "spark.ui.enabled=false", "/dev/stdin", writer, table, str(SECONDS)),
+        *("--conf", "spark.ui.enabled=false", program, writer, table, str(SECONDS)),
     ]
-    process = subprocess.Popen(
-        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdin
-    process.stdin.write(PROGRAM)
-    process.stdin.close()
-    process.stdin = None
-    return process
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def end(process: subprocess.Popen[str]) -> str:
@@ -69,13 +73,13 @@ def end(process: subprocess.Popen[str]) -> str:
     return printed.splitlines()[-1] if printed else ""
 
 
-def test_no_commit_of_two_writers_is_lost(lab: Lab) -> None:
+def test_no_commit_of_two_writers_is_lost(program: str) -> None:
     table = f"gs://lakehouse/_tests/two-writers-{uuid.uuid4().hex}"
-    end(start("make", table))
-    writers = {name: start(name, table) for name in ("one", "two")}
+    end(start(program, "make", table))
+    writers = {name: start(program, name, table) for name in ("one", "two")}
     done = {name: json.loads(end(process)) for name, process in writers.items()}
     assert all(len(numbers) > 5 for numbers in done.values())
-    found = json.loads(end(start("count", table)))
+    found = json.loads(end(start(program, "count", table)))
     assert {name: found[name] for name in done} == {
         name: [numbers, 5 * len(numbers)] for name, numbers in done.items()
     }
