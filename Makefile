@@ -43,7 +43,7 @@ sql:  ## query through the Thrift Server, CSV on stdout: make sql SQL='select â€
 
 .PHONY: down
 down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
-	@$(PLAY) lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
+	@$(PLAY) lab/docker.yml lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
 
 .PHONY: test
 test: image jars lint  ## all tests but the long ones: what CI runs

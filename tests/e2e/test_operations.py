@@ -30,7 +30,6 @@ def test_drift_is_announced_by_check_and_mended(lab: Lab, tmp_path: Path) -> Non
     kafka = ("kafka-configs", "--bootstrap-server", "node1:9092", "--entity-type", "topics")
     topic = "cdc.public.products"
     retention = lab.run("node1", *kafka, "--entity-name", topic, "--describe")
-    generator = lab.run("node1", "systemctl", "show", "-p", "MainPID", "data-generator")
     unit = lab.run("node1", "cat", UNIT)
 
     lab.run("node3", "sh", "-c", "echo '10.9.8.7 node1' >> /etc/hosts")
@@ -38,8 +37,10 @@ def test_drift_is_announced_by_check_and_mended(lab: Lab, tmp_path: Path) -> Non
         "node1",
         "sh",
         "-c",
-        f"sed -i 's/^Description=.*/Description=Drift/' {UNIT} && systemctl daemon-reload",
+        f"sed -i 's/^Description=.*/Description=Drift/' {UNIT} && systemctl daemon-reload && "
+        "systemctl restart data-generator",
     )
+    drifted = lab.run("node1", "systemctl", "show", "-p", "MainPID", "data-generator")
     lab.run("node1", *kafka, "--entity-name", topic, "--alter", "--add-config", "retention.ms=123456789")
     lab.psql("alter role shop_app createdb")
     lab.psql("alter publication lakehouse owner to postgres")
@@ -53,7 +54,7 @@ def test_drift_is_announced_by_check_and_mended(lab: Lab, tmp_path: Path) -> Non
 
     assert "10.9.8.7" not in lab.run("node3", "cat", "/etc/hosts")
     assert lab.run("node1", "cat", UNIT) == unit
-    assert lab.run("node1", "systemctl", "show", "-p", "MainPID", "data-generator") != generator
+    assert lab.run("node1", "systemctl", "show", "-p", "MainPID", "data-generator") != drifted
     assert lab.run("node1", *kafka, "--entity-name", topic, "--describe") == retention
     assert lab.psql("select rolcreatedb from pg_roles where rolname = 'shop_app'") == [["f"]]
     assert lab.psql("select pubowner::regrole from pg_publication where pubname = 'lakehouse'") == [
@@ -66,7 +67,7 @@ def test_drift_is_announced_by_check_and_mended(lab: Lab, tmp_path: Path) -> Non
 def everything_goes_on(lab: Lab) -> None:
     """Healthy, with gold younger than now, and equal to the source."""
     ((now,),) = lab.psql("select extract(epoch from now())::bigint")
-    eventually("a healthy status", lambda: lab.make("status", check=False).returncode == 0, timeout=420)
+    eventually("a healthy status", lambda: lab.make("status", check=False).returncode == 0, timeout=900)
     newest = "select coalesce(max(unix_seconds(last_order_at)), 0) as at from gold.customer_value"
     eventually("an order placed now in gold", lambda: int(lab.sql(newest)[0]["at"]) > int(now))
     assert "no difference" in lab.make("verify").stdout

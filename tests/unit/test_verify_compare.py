@@ -13,12 +13,12 @@ COLUMNS = (Column("order_id", "bigint"), Column("status", "text"))
 READER = Reader(lambda query: [], PostgreSQL(), "orders", COLUMNS, COLUMNS[:1])
 
 
-def rows(**status: str | None) -> Rows:
+def rows(**status: str | None) -> Rows[str]:
     """Rows of orders by key; None: no row."""
     return {key: [(key.removeprefix("k"), value)] for key, value in status.items() if value is not None}
 
 
-def looks(*seen: Look) -> Callable[[Collection[str]], Look]:
+def looks(*seen: Look[str]) -> Callable[[Collection[str]], Look[str]]:
     """Answer the first question with the first look, and so on; the last one stays."""
     waiting = list(seen)
     return lambda keys: waiting.pop(0) if len(waiting) > 1 else waiting[0]

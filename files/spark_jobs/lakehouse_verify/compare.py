@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Generic
 
 from lakehouse_verify.finding import EXAMPLES, Finding
-from lakehouse_verify.rows import Reader, Rows
+from lakehouse_verify.rows import K, Reader, Rows
 
 PORTION = 2000
 ROUNDS = 2
 
-Read = Callable[[Collection[str]], Rows]
-
 
 @dataclass(frozen=True)
-class Look:
+class Look(Generic[K]):
     """Some keys, read from the expected side before and after the other side was read."""
 
-    before: Rows
-    found: Rows
-    after: Rows
+    before: Rows[K]
+    found: Rows[K]
+    after: Rows[K]
 
 
 def settle(
-    keys: Collection[str], look: Callable[[Collection[str]], Look], deadline: float
-) -> dict[str, Look]:
+    keys: Collection[K], look: Callable[[Collection[K]], Look[K]], deadline: float
+) -> dict[K, Look[K]]:
     """Tell keys that moved from keys that differ.
 
     A key is right when what was found equals what was expected just before or just after. It is wrong when
@@ -41,15 +40,15 @@ def settle(
     Returns:
         The keys that are wrong, with the look that showed it.
     """
-    wrong: dict[str, Look] = {}
-    waiting = sorted(keys)
+    wrong: dict[K, Look[K]] = {}
+    waiting = sorted(keys, key=repr)
     while waiting and not wrong:  # a portion that shows a fault is proof enough
         portion, waiting = set(waiting[:PORTION]), waiting[PORTION:]
-        strikes: Counter[str] = Counter()
+        strikes: Counter[K] = Counter()
         while portion:
             seen = look(portion)
             late = time.monotonic() > deadline
-            for key in sorted(portion):
+            for key in sorted(portion, key=repr):
                 before, found, after = (rows.get(key, []) for rows in (seen.before, seen.found, seen.after))
                 if found in (before, after):
                     portion.discard(key)
@@ -61,7 +60,7 @@ def settle(
     return wrong
 
 
-def report(finding: Finding, wrong: dict[str, Look], reader: Reader) -> Finding:
+def report(finding: Finding, wrong: Mapping[K, Look[K]], reader: Reader) -> Finding:
     """Put the keys that are wrong into a finding, the first few with what is wrong about them."""
     finding.differences = len(wrong)
     names = [column.name for column in reader.columns]

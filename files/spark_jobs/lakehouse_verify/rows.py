@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 RunSql = Callable[[str], list[tuple[Any, ...]]]
 
@@ -133,7 +133,8 @@ class Spark:
         return f"cast(conv(substr(md5({text}), 1, 15), 16, 10) as decimal(20, 0))"
 
 
-Rows = dict[str, list[tuple[str | None, ...]]]
+K = TypeVar("K")
+Rows = dict[K, list[tuple[str | None, ...]]]
 Digests = dict[int, tuple[int, int]]
 
 
@@ -183,10 +184,10 @@ class Reader:
             found[key].append(int(value))
         return {key: sorted(values) for key, values in found.items()}
 
-    def rows(self, keys: Iterable[str]) -> Rows:
+    def rows(self, keys: Iterable[str]) -> Rows[str]:
         """The rows of some keys in full; a key without a row is absent."""
         wanted = sorted(keys)
-        found: Rows = defaultdict(list)
+        found: Rows[str] = defaultdict(list)
         text = self._text(self.key)
         values = ", ".join(self.dialect.text(column) for column in self.columns)
         for start in range(0, len(wanted), KEYS_A_QUERY):

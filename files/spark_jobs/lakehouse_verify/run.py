@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,9 +12,20 @@ from lakehouse_verify import bronze, gold, history, kafka, progress
 from lakehouse_verify.bronze import Extent, Partition
 from lakehouse_verify.compare import Look, report, settle
 from lakehouse_verify.finding import Finding, VerifyError
-from lakehouse_verify.rows import Reader, RunSql, Spark, Table, column_types, differing_keys, lake_reader
+from lakehouse_verify.rows import (
+    Reader,
+    Rows,
+    RunSql,
+    Spark,
+    Table,
+    column_types,
+    differing_keys,
+    lake_reader,
+)
 from lakehouse_verify.settings import Settings
 from lakehouse_verify.source import Cut, Source
+
+TableKey = tuple[str, str]
 
 
 @dataclass
@@ -59,7 +70,7 @@ class Verification:
             extents = self._await_kafka(cut)
             self._await_layers(extents)
             suspects = [self._compare_current(cut, table) for table in self._tables]
-        self._note(*(self._settle(some) for some in suspects))
+        self._settle(suspects)
         self._check_bronze(extents)
         for table in self._tables:
             self._check_history(table)
@@ -83,12 +94,11 @@ class Verification:
 
     def _await_layers(self, extents: Mapping[Partition, Extent]) -> None:
         """Wait until every layer has passed the ends of the topics; one that does not is a finding."""
-        deadline = self._deadline()
-        passed = progress.wait(lambda: bronze.has_passed(self._run_sql, extents), deadline)
-        self._note(Finding("bronze", "change_events", "passes the cut in time", int(not passed)))
-        now = time.time()
-        for layer in ("silver", "gold"):
+        deadline, now = self._deadline(), time.time()
+        for layer in ("bronze", "silver", "gold"):
             passed = progress.wait(partial(self._is_complete, layer, now), deadline)
+            if layer == "bronze":  # its offsets tell, too
+                passed = bronze.has_passed(self._run_sql, extents)
             self._note(Finding(layer, "all tables", "passes the cut in time", int(not passed)))
 
     def _is_complete(self, layer: str, moment: float) -> bool:
@@ -111,22 +121,32 @@ class Verification:
         self._outcome.counts[table.name]["current"] = sum(count for count, _ in theirs.values())
         return Suspects(table, silver, differing_keys(source, silver, ours, theirs))
 
-    def _settle(self, suspects: Suspects) -> Finding:
-        """Look again at the keys that differed, and report those that differ for good."""
-        names = [column.name for column in suspects.silver.columns]
+    def _settle(self, suspects: list[Suspects]) -> None:
+        """Look again at the keys that differed, all tables together; report those that differ for good."""
+        by_table = {some.table.name: some for some in suspects}
         deadline = self._deadline()
 
-        def look(keys: Collection[str]) -> Look:
+        def look(keys: Collection[TableKey]) -> Look[TableKey]:
             with self._source.cut() as cut:
-                before = cut.reader(suspects.table, names).rows(keys)
+                before = read(keys, partial(_source_reader, cut))
                 progress.wait(cut.is_delivered, deadline)
             progress.wait(partial(self._is_complete, "silver", time.time()), deadline)
-            found = suspects.silver.rows(keys)
+            found = read(keys, lambda some: some.silver)
             with self._source.cut() as cut:
-                return Look(before, found, cut.reader(suspects.table, names).rows(keys))
+                return Look(before, found, read(keys, partial(_source_reader, cut)))
 
-        finding = Finding("silver", suspects.table.short_name, "current rows equal the source")
-        return report(finding, settle(suspects.keys, look, deadline), suspects.silver)
+        def read(keys: Collection[TableKey], reader: Callable[[Suspects], Reader]) -> Rows[TableKey]:
+            rows: Rows[TableKey] = {}
+            for name, some in by_table.items():
+                wanted = [key for table, key in keys if table == name]
+                rows |= {(name, key): row for key, row in reader(some).rows(wanted).items()}
+            return rows
+
+        wrong = settle([(some.table.name, key) for some in suspects for key in some.keys], look, deadline)
+        for name, some in by_table.items():
+            finding = Finding("silver", some.table.short_name, "current rows equal the source")
+            mine = {key: seen for key, seen in wrong.items() if key[0] == name}
+            self._note(report(finding, mine, some.silver))
 
     def _check_bronze(self, extents: Mapping[Partition, Extent]) -> None:
         events, findings = bronze.check(self._run_sql, extents)
@@ -145,3 +165,7 @@ class Verification:
         for name, rows in counts.items():
             self._outcome.counts[f"gold.{name}"] = Counter(rows=rows)
         self._note(*findings)
+
+
+def _source_reader(cut: Cut, suspects: Suspects) -> Reader:
+    return cut.reader(suspects.table, [column.name for column in suspects.silver.columns])
