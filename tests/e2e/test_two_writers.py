@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.running_lab import Lab
 
-SECONDS = 45
+SECONDS = 60
 PROGRAM = """
 import json, sys, time
 from pyspark.sql import SparkSession, functions as F
@@ -34,7 +34,7 @@ elif writer == "count":
     print(json.dumps(told))
 else:
     done, end = [], time.time() + seconds
-    while time.time() < end:
+    while time.time() < end or len(done) < 10:
         append(len(done))
         done.append(len(done))
     print(json.dumps(done))
@@ -78,7 +78,6 @@ def test_no_commit_of_two_writers_is_lost(program: str) -> None:
     end(start(program, "make", table))
     writers = {name: start(program, name, table) for name in ("one", "two")}
     done = {name: json.loads(end(process)) for name, process in writers.items()}
-    assert all(len(numbers) > 5 for numbers in done.values())
     found = json.loads(end(start(program, "count", table)))
     assert {name: found[name] for name in done} == {
         name: [numbers, 5 * len(numbers)] for name, numbers in done.items()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lakehouse import delta_io
@@ -13,18 +16,44 @@ from pyspark.sql import SparkSession
 def test_small_files_are_joined_now_and_then_and_not_at_every_batch(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restart_every: int
 ) -> None:
-    monkeypatch.setattr(delta_io.Compaction, "GROWN_BY", 6)
+    monkeypatch.setattr(delta_io.Upkeep, "FILES", 6)
     path = f"file://{tmp_path}/table"
     delta_io.create_if_missing(spark, path, "id bigint", {"delta.appendOnly": "true"})
-    compaction = delta_io.Compaction(spark, path)
+    upkeep = delta_io.Upkeep(spark, path)
     for number in range(14):
         if number % restart_every == 0:
-            compaction = delta_io.Compaction(spark, path)
+            upkeep = delta_io.Upkeep(spark, path)
         delta_io.append(spark.range(number, number + 1).coalesce(1), path)
-        files = compaction.after_batch()
+        files = upkeep.after_batch()
         assert files is not None
-        assert files <= delta_io.Compaction.GROWN_BY
+        assert files <= delta_io.Upkeep.FILES
     operations = [row.operation for row in spark.sql(f"DESCRIBE HISTORY delta.`{path}`").collect()]
     assert operations.count("OPTIMIZE") == 2
     rows = spark.read.format("delta").load(path).collect()
     assert sorted(row.id for row in rows) == list(range(14))
+
+
+def test_versions_that_are_old_go_and_the_table_stays(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 8)
+    path = f"file://{tmp_path}/table"
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.enableChangeDataFeed": "true"})
+    upkeep = delta_io.Upkeep(spark, path)
+    upkeep.after_batch()
+    old = time.time() - 3 * 3600
+    log = tmp_path / "table" / "_delta_log"
+    for number in range(24):
+        delta_io.append(spark.range(number, number + 1).coalesce(1), path)
+        if number == 15:
+            for second, file in enumerate(sorted(log.glob("0*"))):
+                os.utime(file, (old + second, old + second))
+        upkeep.after_batch()
+    earliest = delta_io.earliest_version(spark, path)
+    assert 8 <= earliest <= 16
+    kept = delta_io.changes(spark, path, 17, 24).collect()
+    assert sorted(row.id for row in kept) == list(range(17, 24))
+    jvm: Any = spark._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as a reader that comes new
+    rows = spark.read.format("delta").load(path).collect()
+    assert sorted(row.id for row in rows) == list(range(24))

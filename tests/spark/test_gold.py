@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from dataclasses import replace
@@ -191,6 +192,23 @@ def test_a_model_whose_commits_do_not_tell_is_computed_in_full(shop: Shop) -> No
     shop.stored(model).limit(0).write.format("delta").mode("overwrite").option("userMetadata", "{}").save(
         shop.config.gold_path(model.name)
     )
+    shop.restart()
+    shop.refresh()
+    shop.check()
+
+
+def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(
+    shop: Shop,
+) -> None:
+    shop.refresh()
+    dice = random.Random(3)
+    for _ in range(12):
+        shop.set("orders", random_shop(dice)["orders"])
+    path = shop.config.silver_path(shop.config.table("orders"))
+    for second, file in enumerate(sorted(Path(path.removeprefix("file://"), "_delta_log").glob("0*"))):
+        os.utime(file, (second, second))
+    delta_io.Upkeep(shop.spark, path).after_batch()
+    assert delta_io.earliest_version(shop.spark, path) > 3
     shop.restart()
     shop.refresh()
     shop.check()

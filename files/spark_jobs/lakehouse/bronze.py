@@ -105,7 +105,7 @@ class Bronze:
         self._config = config
         self._status = status
         self._tables = {config.kafka.topic(table): table for table in config.tables}
-        self._compaction = delta_io.Compaction(spark, config.bronze_path)
+        self._upkeep = delta_io.Upkeep(spark, config.bronze_path)
         self._last_batch = 0
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
@@ -172,7 +172,7 @@ class Bronze:
         delta_io.append(rows, self._config.bronze_path)
         self._last_batch = seen.get["rows"]
         self._status.batch(self.name, time.monotonic() - began, self._last_batch, [seen.get["commit_times"]])
-        self._status.files("bronze.change_events", self._compaction.after_batch())
+        self._status.files("bronze.change_events", self._upkeep.after_batch())
 
     def _report(self, query: StreamingQuery) -> None:
         progress: Any = query.lastProgress

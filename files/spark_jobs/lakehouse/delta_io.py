@@ -29,29 +29,54 @@ def latest_version(spark: SparkSession, path: str) -> int:
     return int(_log(spark, path).update(False, none, none).version())
 
 
-class Compaction:
-    """Joins the small files that the batches of a table's one writer leave: every scan pays for each.
+def earliest_version(spark: SparkSession, path: str) -> int:
+    """The oldest version whose changes can still be read."""
+    jvm: Any = spark._jvm
+    history = jvm.org.apache.spark.sql.delta.DeltaHistoryManager
+    return int(history.getEarliestDeltaFile(_log(spark, path)))
 
-    Delta's own automatic compaction does not serve: it counts the files since the driver's start, and where
-    older ones join in, it loses count and rewrites them at every commit (as of Delta 4.4).
+
+class Upkeep:
+    """Keeps few files and a short log in a table of one writer, whose batches leave more of both with time.
+
+    Every scan pays for each file, and everything that asks for the newest version lists the whole log: an
+    object store gives the names of a folder, not those after one. Delta's own automatic compaction and log
+    cleanup do not serve. The first counts files since the driver's start and, where older ones join in,
+    rewrites them at every commit; the second deletes by whole days (as of Delta 4.4).
     """
 
-    GROWN_BY = 30
-    """The files that have come when it is time again."""
+    FILES = 30
+    """The files that have come when it is time to join them."""
+
+    VERSIONS = 100
+    """The versions that have come when it is time to delete old ones."""
 
     def __init__(self, spark: SparkSession, path: str) -> None:
         self._spark = spark
         self._path = path
         self._left = 0
+        self._cleaned: int | None = None
 
     def after_batch(self) -> int | None:
-        """Compacts when it is time; gives the number of the table's files, None: there is no telling."""
+        """Does what it is time for; gives the number of the table's files, None: there is no telling."""
         files = _file_count(self._spark, self._path)
-        if files is not None and files >= self._left + self.GROWN_BY:
+        if files is not None and files >= self._left + self.FILES:
             self._spark.sql(f"OPTIMIZE delta.`{self._path}`")
             files = _file_count(self._spark, self._path)
             self._left = files or 0
+        self._shorten_log()
         return files
+
+    def _shorten_log(self) -> None:
+        table_log = _log(self._spark, self._path)
+        snapshot = table_log.unsafeVolatileSnapshot()
+        if self._cleaned is not None and snapshot.version() < self._cleaned + self.VERSIONS:
+            return
+        jvm: Any = self._spark._jvm
+        as_the_table_says = jvm.scala.Option.empty()
+        to_the_minute = jvm.org.apache.spark.sql.delta.TruncationGranularity.MINUTE()
+        table_log.cleanUpExpiredLogs(snapshot, as_the_table_says, as_the_table_says, to_the_minute)
+        self._cleaned = snapshot.version()
 
 
 def _file_count(spark: SparkSession, path: str) -> int | None:

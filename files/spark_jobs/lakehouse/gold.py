@@ -86,15 +86,20 @@ class GoldModel:
     def __init__(self, spark: SparkSession, config: Config, model: Model) -> None:
         self.model = model
         self.path = config.gold_path(model.name)
-        self.compaction = delta_io.Compaction(spark, self.path)
+        self.upkeep = delta_io.Upkeep(spark, self.path)
         self._spark = spark
+        self._config = config
         self.versions: Versions | None = None
 
     def recover(self) -> None:
-        """Takes from the table's commits what it was computed from."""
+        """Takes from the table's commits what it was computed from, if silver still has the changes since."""
         metadata = delta_io.last_metadata(self._spark, self.path)
         stored = (metadata or {}).get("silver", {})
-        self.versions = stored if set(stored) == set(self.model.sources) else None
+        usable = set(stored) == set(self.model.sources) and all(
+            delta_io.earliest_version(self._spark, self._silver_path(name)) <= version + 1
+            for name, version in stored.items()
+        )
+        self.versions = stored if usable else None
 
     def refresh(self, silver: Silver) -> None:
         """Brings the table to the silver versions."""
@@ -111,6 +116,9 @@ class GoldModel:
             if images:
                 self._merge({name: image.rows for name, image in images.items()}, current, versions)
         self.versions = versions
+
+    def _silver_path(self, name: str) -> str:
+        return self._config.silver_path(self._config.table(name))
 
     def _replace(self, rows: DataFrame, versions: Versions) -> None:
         self._spark.conf.set(delta_io.USER_METADATA, _metadata(versions))
@@ -212,7 +220,7 @@ class Gold:
             self._status.model(table.model.name, **failure(error))
             return False
         progress.backoff.succeeded()
-        self._status.files(f"gold.{table.model.name}", table.compaction.after_batch())
+        self._status.files(f"gold.{table.model.name}", table.upkeep.after_batch())
         self._status.model(table.model.name, state="running", error=None, silver=dict(table.versions or {}))
         return True
 

@@ -95,7 +95,7 @@ class SilverTable:
         self.cursor = Cursor()
         self._spark = spark
         self._path = config.silver_path(table)
-        self.compaction = delta_io.Compaction(spark, self._path)
+        self.upkeep = delta_io.Upkeep(spark, self._path)
         self._first_key = table.column(table.key[0])
         self._max_lsn: int | None = None
 
@@ -288,7 +288,7 @@ class Silver:
                 began = time.monotonic()
                 look = table.apply(rows, bronze)
                 self._status.batch(self.name, time.monotonic() - began, look.events, look.commit_times)
-            self._status.files(f"silver.{table.table.short_name}", table.compaction.after_batch())
+            self._status.files(f"silver.{table.table.short_name}", table.upkeep.after_batch())
         except Exception as error:
             progress.version = None
             wait = progress.backoff.failed()

@@ -24,7 +24,9 @@ _SETTINGS = {
     "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
-    # What delta_io.Compaction writes, and what it leaves as it is.
+    # How long a table's old versions can be read; SCD type 2 keeps the history. See delta_io.Upkeep.
+    "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 2 hours",
+    # What delta_io.Upkeep writes, and what it leaves as it is.
     "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
     "spark.databricks.delta.optimize.minFileSize": str(16 * 1024 * 1024),
     "spark.databricks.delta.merge.materializeSource": "none",
