@@ -55,7 +55,7 @@ test-all: image jars lint  ## all tests
 
 .PHONY: test-fast
 test-fast: jars lint  ## what needs no Docker
-	@pytest tests/unit tests/contract tests/spark
+	@pytest tests/unit tests/spark
 
 .PHONY: lint
 lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on the built collection
