@@ -36,6 +36,18 @@ def test_too_little_memory(lab: Lab) -> None:
     assert "lakehouse_memory_budget" in said
 
 
+def test_two_hosts_for_a_part_that_is_one(lab: Lab, tmp_path: Path) -> None:
+    more = tmp_path / "more.yml"
+    more.write_text("pipeline: {hosts: {node3: }}\n", encoding="utf-8")
+    said = refused(lab, "-i", str(more), playbook="site")
+    assert "More than one host is in the inventory group pipeline" in said
+
+
+def test_a_password_that_is_too_short(lab: Lab) -> None:
+    said = refused(lab, "--limit", "node1", "-e", "lakehouse_secret_postgres_cdc=abc")
+    assert "postgres_cdc_password is shorter than 8 characters" in said
+
+
 def test_a_table_without_a_key(lab: Lab) -> None:
     lab.psql("create table public.keyless (x int)")
     try:

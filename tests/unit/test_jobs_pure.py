@@ -50,6 +50,11 @@ def test_bronze_goes_on_behind_its_last_record() -> None:
     assert bronze.starting_offsets("t", state, recreated) == {0: 0}
 
 
+def test_records_that_were_lost_before_bronze_began_are_said() -> None:
+    with pytest.raises(KafkaError, match=r"offset 0 of t-0.*holds 7 to 60"):
+        bronze.starting_offsets("t", TopicState(), Topic("id1", {0: 7}, {0: 60}))
+
+
 @pytest.mark.parametrize(("earliest", "latest"), [(43, 60), (0, 30)])
 def test_lost_records_are_said(earliest: int, latest: int) -> None:
     state = TopicState("0001/7/1/id1", {0: 41})

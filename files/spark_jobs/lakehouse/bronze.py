@@ -85,7 +85,7 @@ def starting_offsets(name: str, state: TopicState, topic: kafka.Topic) -> dict[i
     known = state.offsets if state.epoch and state.epoch.endswith(f"/{topic.id}") else {}
     start = {}
     for partition, earliest in topic.earliest.items():
-        start[partition] = known.get(partition, earliest - 1) + 1
+        start[partition] = known.get(partition, -1) + 1
         if not earliest <= start[partition] <= topic.latest[partition]:
             raise kafka.KafkaError(
                 f"bronze goes on at offset {start[partition]} of {name}-{partition}, but Kafka holds "

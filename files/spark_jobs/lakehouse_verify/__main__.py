@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -37,12 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Verify; 0: everything is as it should be, 1: there are differences, 2: it could not be found out."""
     parser = argparse.ArgumentParser(prog="lakehouse_verify", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the settings, as JSON")
-    known = settings.load(parser.parse_args(arguments).config)
+    config = parser.parse_args(arguments).config
     try:
+        known = settings.load(config)
         with closing(Source(known.source, known.slot)) as source, thrift(known.thrift) as run_sql:
             outcome = Verification(known, source, run_sql).run()
     except VerifyError as error:
         print(f"nothing is proved: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:  # a server that does not answer is no difference
+        traceback.print_exc()
+        print(f"nothing is proved: {type(error).__name__}: {error}; see `make status`", file=sys.stderr)
         return 2
     print(render(outcome))
     return int(any(finding.differences for finding in outcome.findings))
