@@ -57,3 +57,14 @@ def test_versions_that_are_old_go_and_the_table_stays(
     jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as a reader that comes new
     rows = spark.read.format("delta").load(path).collect()
     assert sorted(row.id for row in rows) == list(range(24))
+
+
+def test_braces_in_the_condition_of_a_merge_are_just_text(spark: SparkSession, tmp_path: Path) -> None:
+    path = f"file://{tmp_path}/table"
+    delta_io.create_if_missing(spark, path, "id string, n int", {"delta.enableChangeDataFeed": "true"})
+    delta_io.append(spark.createDataFrame([("{{x}", 1), ("other", 1)], "id string, n int"), path)
+    batch = spark.createDataFrame([("{{x}", 2)], "id string, n int")
+    same = "target.id = batch.id AND target.id BETWEEN '{{x}' AND '{{x}'"
+    delta_io.merge(spark, path, batch, same, "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *")
+    rows = spark.read.format("delta").load(path).collect()
+    assert {(row.id, row.n) for row in rows} == {("{{x}", 2), ("other", 1)}

@@ -35,8 +35,8 @@ def run_sql(spark: SparkSession, tmp_path: Path) -> Iterator[RunSql]:
         spark.sql(f"drop database {database} cascade")
 
 
-def event(offset: int, op: str = "u") -> tuple[Any, ...]:
-    return ("e1", TOPIC, 0, offset, op)
+def event(offset: int, op: str = "u", epoch: str = "e1") -> tuple[Any, ...]:
+    return (epoch, TOPIC, 0, offset, op)
 
 
 def version(number: int, began: int, ended: int | None, key: int = 1) -> tuple[str, ...]:
@@ -134,6 +134,13 @@ class TestBronze:
         assert bronze.has_passed(run_sql, self.extents)
         assert not bronze.has_passed(run_sql, {(TOPIC, 0): Extent(0, 5)})
         assert bronze.has_passed(run_sql, {**self.extents, ("cdc.public.empty", 0): Extent(0, 0)})
+
+    def test_what_bronze_has_of_the_topic_before_this_one_does_not_count(
+        self, spark: SparkSession, run_sql: RunSql
+    ) -> None:
+        before = [event(offset) for offset in range(4)]
+        store(spark, "bronze.change_events", EVENTS, [*before, event(0, epoch="e2")])
+        assert not bronze.has_passed(run_sql, {(TOPIC, 0): Extent(0, 3)})
 
 
 class TestHistory:

@@ -30,7 +30,7 @@ def latest_version(spark: SparkSession, path: str) -> int:
 
 
 def earliest_version(spark: SparkSession, path: str) -> int:
-    """The oldest version whose changes can still be read."""
+    """The oldest version that the table's log still has."""
     jvm: Any = spark._jvm
     history = jvm.org.apache.spark.sql.delta.DeltaHistoryManager
     return int(history.getEarliestDeltaFile(_log(spark, path)))
@@ -108,6 +108,8 @@ def append(rows: DataFrame, path: str) -> None:
 
 def merge(spark: SparkSession, path: str, batch: DataFrame, on: str, clauses: str) -> None:
     """Merges `batch` into the table, which the SQL calls `target`."""
+    # Braces, which a key may hold, mean something to spark.sql().
+    on, clauses = (text.replace("{", "{{").replace("}", "}}") for text in (on, clauses))
     spark.sql(f"MERGE INTO delta.`{path}` AS target USING {{batch}} AS batch ON {on} {clauses}", batch=batch)
 
 

@@ -54,7 +54,10 @@ def bronze_rows(kafka: DataFrame, tables: Mapping[str, Table], epochs: Mapping[s
         return F.coalesce(*(envelope[field] for envelope in envelopes))
 
     error = F.coalesce(
-        *(_error(envelope, table) for envelope, table in zip(envelopes, captured, strict=True))
+        *(
+            F.when(F.col("source_table") == table.name, _error(envelope, table))
+            for envelope, table in zip(envelopes, captured, strict=True)
+        )
     )
     return rows.select(
         *(

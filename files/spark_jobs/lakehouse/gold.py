@@ -121,9 +121,8 @@ class GoldModel:
         return self._config.silver_path(self._config.table(name))
 
     def _replace(self, rows: DataFrame, versions: Versions) -> None:
-        self._spark.conf.set(delta_io.USER_METADATA, _metadata(versions))
         writer = rows.coalesce(1).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer.save(self.path)
+        writer.option("userMetadata", _metadata(versions)).save(self.path)
 
     def _merge(
         self, images: Mapping[str, DataFrame], current: Mapping[str, DataFrame], versions: Versions
@@ -147,6 +146,7 @@ class GoldModel:
             self._spark.conf.set(delta_io.USER_METADATA, _metadata(versions))
             delta_io.merge(self._spark, self.path, batch, same_key, " ".join(clauses))
         finally:
+            self._spark.conf.unset(delta_io.USER_METADATA)  # no note of this model on another commit
             keys.unpersist()
 
 
@@ -213,6 +213,7 @@ class Gold:
                 table.recover()
                 progress.known = True
             table.refresh(silver)
+            self._status.files(f"gold.{table.model.name}", table.upkeep.after_batch())
         except Exception as error:
             progress.known = False
             wait = progress.backoff.failed()
@@ -220,7 +221,6 @@ class Gold:
             self._status.model(table.model.name, **failure(error))
             return False
         progress.backoff.succeeded()
-        self._status.files(f"gold.{table.model.name}", table.upkeep.after_batch())
         self._status.model(table.model.name, state="running", error=None, silver=dict(table.versions or {}))
         return True
 

@@ -21,6 +21,7 @@ from lakehouse.silver import Silver
 from lakehouse.status import LAYERS, Status
 
 _WRITE_STATUS_EVERY = 2.0
+_RAN_WELL = 300.0  # seconds after which a failure is a new one, not one more in a row
 _STOP_WITHIN = 15.0  # seconds for all layers together; the unit kills after 25
 
 log = logging.getLogger(__name__)
@@ -86,9 +87,12 @@ def supervise(spark: SparkSession, config: Config, status: Status, name: str, st
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", name)
     backoff = Backoff()
     while not stop.is_set():
+        began = time.monotonic()
         try:
             LAYER_TYPES[name](spark, config, status).run(stop)
         except Exception as error:
+            if time.monotonic() - began > _RAN_WELL:
+                backoff.succeeded()
             wait = backoff.failed()
             log.exception("%s failed; next start in %.0f s", name, wait)
             status.failed(name, error)

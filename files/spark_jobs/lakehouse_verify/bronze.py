@@ -23,9 +23,11 @@ class Extent:
 
 def has_passed(run_sql: RunSql, extents: Mapping[Partition, Extent]) -> bool:
     """Whether bronze has the last record of each partition."""
-    held = {(topic, part): last for topic, part, last in run_sql(
-        f"select topic, `partition`, max(`offset`) from {RELATION} group by topic, `partition`"
-    )}  # fmt: skip
+    query = f"""
+        select topic, `partition`, max(`offset`) from {RELATION}
+        where (topic, epoch) in (select topic, max(epoch) from {RELATION} group by topic)
+        group by topic, `partition`"""
+    held = {(topic, part): last for topic, part, last in run_sql(query)}
     return all(
         held.get(where, -1) >= extent.end - 1
         for where, extent in extents.items()

@@ -15,12 +15,7 @@ ROUNDING = 0.2  # the status file tells freshness in tenths of a second
 
 def complete_as_of(status_file: Path, layer: str) -> float:
     """The moment whose changes a layer holds in full, on this host's clock; 0 when it is unknown."""
-    try:
-        status = json.loads(status_file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise VerifyError(
-            f"{status_file} is not there: lakehouse-pipeline does not run on this host"
-        ) from error
+    status = _read(status_file)
     freshness = status["layers"][layer]["freshness_seconds"]
     return 0.0 if freshness is None else float(status["written_at"]) - float(freshness) - ROUNDING
 
