@@ -1,6 +1,6 @@
 """Writes a row of every type into PostgreSQL and checks each event that Debezium makes of it.
 
-Runs on the node: types.py HOST PASSWORD-FILE
+Runs on the node: every_type.py HOST PASSWORD-FILE
 """
 
 import base64
