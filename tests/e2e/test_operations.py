@@ -25,6 +25,7 @@ def test_a_second_run_changes_nothing_and_restarts_nothing(lab: Lab, tmp_path: P
     assert lab.units() == before
 
 
+@pytest.mark.long
 def test_drift_is_announced_by_check_and_mended(lab: Lab, tmp_path: Path) -> None:
     """Each kind of object: a file, a unit, a topic's setting, a role, a publication, a registered table."""
     kafka = ("kafka-configs", "--bootstrap-server", "node1:9092", "--entity-type", "topics")
@@ -73,6 +74,7 @@ def everything_goes_on(lab: Lab) -> None:
     assert "no difference" in lab.make("verify").stdout
 
 
+@pytest.mark.long
 def test_all_nodes_restarted_at_once_go_on(lab: Lab) -> None:
     subprocess.run(
         ["docker", "restart", *(f"cdc-lakehouse-{node}" for node in lab.nodes)], check=True, timeout=180
