@@ -92,7 +92,9 @@ def fold(events: DataFrame, heads: DataFrame, table: Table, truncates: Sequence[
         The versions that are new or changed, as rows of the backing table, and `_known`: whether the backing
         table has that version already (as its key's head).
     """
-    in_order = sorted(truncates, key=lambda truncate: (truncate.epoch, truncate.lsn, truncate.offset))
+    in_order = sorted(truncates, key=lambda truncate: (truncate.epoch, truncate.offset))
+    if len({truncate.partition for truncate in truncates}) > 1:
+        in_order = sorted(truncates, key=lambda truncate: (truncate.epoch, truncate.lsn, truncate.offset))
     by_position = Window.partitionBy(*table.key).orderBy(F.col("_is_head").desc(), "_event")
     steps = _with_truncates(_steps(events, heads, table), in_order)
     steps = _with_openings(steps, table, by_position)
