@@ -62,7 +62,7 @@ def test_a_table_without_a_key(lab: Lab) -> None:
 def test_a_port_that_is_taken(lab: Lab) -> None:
     lab.run("node3", "systemctl", "stop", "spark-worker")
     squatter = "import socket, time; s = socket.create_server(('', 7078)); time.sleep(600)"
-    lab.run("node3", "systemd-run", "--unit=squatter", "/usr/bin/python3", "-c", squatter)
+    lab.run("node3", "systemd-run", "--collect", "--unit=squatter", "/usr/bin/python3", "-c", squatter)
     try:
         eventually("the port is taken", lambda: ":7078" in lab.run("node3", "ss", "-Hltn"))
         said = refused(lab, "--limit", "node3", playbook="site")
