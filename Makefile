@@ -46,7 +46,7 @@ down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
 	@$(PLAY) lab/docker.yml lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
 
 .PHONY: test
-test: image jars lint  ## all tests but the long ones: what CI runs
+test: image jars lint  ## all tests but the long ones
 	@pytest
 
 .PHONY: test-all
@@ -54,7 +54,7 @@ test-all: image jars lint  ## all tests
 	@CDC_LONG_TESTS=1 pytest
 
 .PHONY: test-fast
-test-fast: jars lint  ## what needs no Docker
+test-fast: jars lint  ## what needs no Docker: what CI runs
 	@pytest tests/unit tests/spark
 
 .PHONY: lint

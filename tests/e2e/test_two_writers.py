@@ -78,6 +78,7 @@ def test_no_commit_of_two_writers_is_lost(program: str) -> None:
     end(start(program, "make", table))
     writers = {name: start(program, name, table) for name in ("one", "two")}
     done = {name: json.loads(end(process)) for name, process in writers.items()}
+    assert all(len(numbers) > 5 for numbers in done.values())
     found = json.loads(end(start(program, "count", table)))
     assert {name: found[name] for name in done} == {
         name: [numbers, 5 * len(numbers)] for name, numbers in done.items()

@@ -197,9 +197,7 @@ def test_a_model_whose_commits_do_not_tell_is_computed_in_full(shop: Shop) -> No
     shop.check()
 
 
-def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(
-    shop: Shop,
-) -> None:
+def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(shop: Shop) -> None:
     shop.refresh()
     dice = random.Random(3)
     for _ in range(12):
