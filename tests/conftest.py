@@ -1,4 +1,4 @@
-"""What all tests share: the rule on skips, and which tests are long."""
+"""What all tests share: the rule on skips, which tests are long, and which run in one process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: run by `make test-all` only")
 
 
+# What shares something slow to set up, by folder: one process runs all of it. The lab first, since it takes longest.
+SHARED = {"e2e": "lab", "spark": "spark", "unit": "unit"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests out, unless all are asked for."""
+    """Leave the long tests out, unless all are asked for; say which tests belong together."""
+    order = [*SHARED, "molecule"]
+    items.sort(key=lambda item: order.index(item.path.parent.name))
+    for item in items:
+        if group := SHARED.get(item.path.parent.name):
+            item.add_marker(pytest.mark.xdist_group(group))
     if os.environ.get("CDC_LONG_TESTS"):
         return
     long = [item for item in items if item.get_closest_marker("long")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,8 @@ import pytest
 from tests import truth
 
 ROOT = truth.ROOT
+LOGS = ROOT / "build" / "molecule"
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-# Each of the servers that a row passes. The others take as long again.
-ALWAYS = {"postgres_cdc", "debezium", "kafka", "spark_master", "thrift"}
 
 
 def molecule(scenario: str, *command: str, changes: Path) -> None:
@@ -22,31 +22,41 @@ def molecule(scenario: str, *command: str, changes: Path) -> None:
     environment = truth.environment(changes)
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     environment["ANSIBLE_FORCE_COLOR"] = "0"
-    done = subprocess.run(
-        ["molecule", "--base-config", str(ROOT / ".config/molecule/config.yml"), *command, "-s", scenario],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    log = LOGS / f"{scenario}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as output:
+        begin = output.tell()
+        done = subprocess.run(
+            ["molecule", "--base-config", str(ROOT / ".config/molecule/config.yml"), *command, "-s", scenario],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-80:])
-        said = f"molecule {' '.join(command)} -s {scenario}: exit {done.returncode}\n{tail}"
-        pytest.fail(said, pytrace=False)
+        words = f"molecule {' '.join(command)} -s {scenario}"
+        pytest.fail(f"{words}: exit {done.returncode}, see {log}\n{complaints(log, begin)}", pytrace=False)
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.long) for name in SCENARIOS],
-)
+def complaints(log: Path, begin: int) -> str:
+    """What a log says went wrong, from a place in it on: each failed task and what it said; or else its end."""
+    with log.open() as output:
+        output.seek(begin)
+        tasks = re.split(r"\n\n(?=TASK |PLAY |RUNNING )", output.read())
+    failed = [task for task in tasks if re.search(r"^(fatal|failed): |^ERROR|^\[ERROR\]", task, re.MULTILINE)]
+    return "\n\n".join(task[:3000] for task in failed or tasks[-5:])
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario: str, tmp_path: Path) -> None:
     """The whole sequence passes, and --check announced exactly what the first run changed.
 
     With a drift.yml the scenario goes on: what it plants is announced by --check and mended by the next run.
     """
     first, drifted = tmp_path / "first", tmp_path / "drifted"
+    (LOGS / f"{scenario}.log").unlink(missing_ok=True)
+    molecule(scenario, "destroy", changes=tmp_path / "before")  # what an interrupted run left
     try:
         molecule(scenario, "test", "--destroy=never", changes=first)
         bare_check, first_run, second_run, second_check = truth.runs(first)
