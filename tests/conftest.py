@@ -14,7 +14,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: run by `make test-all` only")
 
 
-# What shares something slow to set up, by folder: one process runs all of it. The lab first, since it takes longest.
+# What shares something slow to set up, by folder: one process runs all of it. The lab takes longest.
 SHARED = {"e2e": "lab", "spark": "spark", "unit": "unit"}
 
 

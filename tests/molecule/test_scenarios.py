@@ -13,6 +13,7 @@ import pytest
 from tests import truth
 
 ROOT = truth.ROOT
+BASE = ROOT / ".config" / "molecule" / "config.yml"
 LOGS = ROOT / "build" / "molecule"
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
 
@@ -27,7 +28,7 @@ def molecule(scenario: str, *command: str, changes: Path) -> None:
     with log.open("a") as output:
         begin = output.tell()
         done = subprocess.run(
-            ["molecule", "--base-config", str(ROOT / ".config/molecule/config.yml"), *command, "-s", scenario],
+            ["molecule", "--base-config", str(BASE), *command, "-s", scenario],
             cwd=ROOT,
             env=environment,
             stdout=output,
@@ -40,7 +41,7 @@ def molecule(scenario: str, *command: str, changes: Path) -> None:
 
 
 def complaints(log: Path, begin: int) -> str:
-    """What a log says went wrong, from a place in it on: each failed task and what it said; or else its end."""
+    """What a log says went wrong, from a place in it on: the tasks that failed, or else its end."""
     with log.open() as output:
         output.seek(begin)
         tasks = re.split(r"\n\n(?=TASK |PLAY |RUNNING )", output.read())
