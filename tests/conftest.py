@@ -18,14 +18,16 @@ def pytest_configure(config: pytest.Config) -> None:
 SHARED = {"e2e": "lab", "spark": "spark", "unit": "unit"}
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which tests belong together."""
+    if group := SHARED.get(item.path.parent.name):
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests out, unless all are asked for; say which tests belong together."""
+    """Leave the long tests out, unless all are asked for."""
     order = [*SHARED, "molecule"]
     items.sort(key=lambda item: order.index(item.path.parent.name))
-    for item in items:
-        if group := SHARED.get(item.path.parent.name):
-            item.add_marker(pytest.mark.xdist_group(group))
     if os.environ.get("CDC_LONG_TESTS"):
         return
     long = [item for item in items if item.get_closest_marker("long")]
