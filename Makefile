@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ANSIBLE_DISPLAY_SKIPPED_HOSTS=false ansible-playbook
 TELL := ANSIBLE_STDOUT_CALLBACK=cdc.lakehouse.screen ansible-playbook
 # Servers are waited for most of the time: three at a time keep two cores busy.
-SIDE_BY_SIDE := pytest -n 3 --dist loadgroup --no-loadscope-reorder -v
+SIDE_BY_SIDE := pytest -n 3 -v
 STARTED := $(shell date +%s)
 phase = @printf '\n=== %s · %d s\n' '$(1)' $$(( $$(date +%s) - $(STARTED) ))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.skips"]
 
@@ -15,13 +17,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # What shares something slow to set up, by folder: one process runs all of it. The lab takes longest.
-SHARED = {"e2e": "lab", "spark": "spark", "unit": "unit"}
+SHARED = ("e2e", "spark", "unit")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say which tests belong together."""
-    if group := SHARED.get(item.path.parent.name):
-        item.add_marker(pytest.mark.xdist_group(group))
+class Together(LoadScopeScheduling):
+    """Gives each process all tests of a folder, or one scenario."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = Path(nodeid.partition("::")[0]).parent.name
+        return folder if folder in SHARED else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
+    """Say how tests are shared out."""
+    config.option.loadscopereorder = False
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
