@@ -97,7 +97,8 @@ def lock_pypi(roots: list[str], venv: bool, folder: Path) -> list[dict[str, str]
     """Resolve Python requirements (for a virtual environment) and hash the files that pip takes for them."""
     pins = roots
     if venv:
-        resolve = ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+        uv = [sys.executable, str(Path(__file__).with_name("bootstrap.py")), "uv"]
+        resolve = [*uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
         target = ["--python-version=3.11", "--python-platform=x86_64-manylinux_2_28"]
         compiled = run(*resolve, *target, "-", given="\n".join(roots + INSTALLERS))
         pins = compiled.split()

@@ -79,6 +79,7 @@ class Shop:
             triggers=config.Triggers(),
             gold_models=MODELS,
             status_file=folder / "status.json",
+            state=folder / "state",
         )
         pipeline.create_tables(spark, self.config)
         self.restart()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +14,16 @@ from typing import Any
 import deliveries
 import pytest
 from deliveries import TABLE
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from lakehouse import config, delta_io, pipeline
 from lakehouse.config import Config
-from lakehouse.silver import Silver, SilverTable
+from lakehouse.silver import Silver
+from lakehouse.silver_table import SilverTable
 from lakehouse.status import Status
 from oracle import Event, Version, history
 from pyspark.sql import SparkSession
-from test_scd2 import TRUNCATE, delete, in_order, put, redelivered_batches
+from streams import TRUNCATE, delete, in_order, put, redelivered_batches
 
 
 class Lake:
@@ -34,6 +39,7 @@ class Lake:
             triggers=config.Triggers(),
             gold_models=folder,
             status_file=folder / "status.json",
+            state=folder / "state",
         )
         self.status = Status(("silver",))
         pipeline.create_tables(spark, self.config)
@@ -108,19 +114,19 @@ def test_a_restart_applies_what_was_not_applied_and_no_more(lake: Lake) -> None:
     assert lake.versions() == history(EVENTS)
 
 
-def test_a_death_after_the_merge_repeats_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_death_after_the_commit_repeats_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     class Died(BaseException):
         pass
 
-    def merge_then_die(table: SilverTable, *arguments: Any) -> None:
-        merge(table, *arguments)
+    def write_then_die(table: SilverTable, *arguments: Any) -> None:
+        write(table, *arguments)
         raise Died
 
     lake.write_bronze(EVENTS[:3])
     lake.step()
     lake.write_bronze(EVENTS[3:7])
-    merge = SilverTable._merge
-    monkeypatch.setattr(SilverTable, "_merge", merge_then_die)
+    write = SilverTable._write
+    monkeypatch.setattr(SilverTable, "_write", write_then_die)
     with pytest.raises(Died):
         lake.step()
     monkeypatch.undo()
@@ -199,15 +205,124 @@ def test_a_batch_rewrites_no_closed_version(lake: Lake) -> None:
     assert before <= {Path(file).name for file in now}
 
 
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(batches=redelivered_batches())
+def test_heads_are_found_again_wherever_optimize_moved_them(lake: Lake) -> None:
+    for event in EVENTS[:6]:
+        lake.write_bronze([event])
+        lake.step()
+    lake.spark.sql(f"OPTIMIZE delta.`{lake.config.silver_path(TABLE)}`")
+    lake.write_bronze(EVENTS[6:])
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
+@pytest.mark.parametrize("lost", ["all of it", "its newest commits"])
+def test_heads_that_are_lost_are_read_from_the_table(lake: Lake, lost: str) -> None:
+    state = lake.config.state
+    lake.write_bronze(EVENTS[:3])
+    lake.step()
+    shutil.copytree(state, state.with_name("kept"))
+    lake.write_bronze(EVENTS[3:6])
+    lake.step()
+    shutil.rmtree(state)
+    if lost == "its newest commits":
+        state.with_name("kept").rename(state)
+    lake.restart()
+    lake.write_bronze(EVENTS[6:])
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
+def test_rows_that_somebody_deleted_are_no_heads_any_more(lake: Lake) -> None:
+    lake.write_bronze(EVENTS[:2])
+    lake.step()
+    lake.spark.sql(f"DELETE FROM delta.`{lake.config.silver_path(TABLE)}` WHERE id = 1")
+    lake.write_bronze(EVENTS[2:4])
+    lake.step()  # a table that was changed under it is read again
+    lake.silver._tables[0].backoff.succeeded()
+    assert lake.step()
+    rows = {(version.key, version.number): version.status for version in lake.versions()}
+    assert rows == {(1, 1): "b", (2, 1): "a"}
+
+
+def test_many_rows_are_marked_as_deleted_in_a_file_of_their_own(lake: Lake) -> None:
+    """A deletion vector that is too long for the log; every second row, so that it cannot be short."""
+    first = in_order(*(put(key, "a", op="c") for key in range(2000)))
+    second = in_order(*(put(key, "b") for key in range(0, 2000, 2)))
+    second = [replace(event, offset=2000 + event.offset, lsn=5000 + event.lsn, tx=5000) for event in second]
+    third = [replace(event, offset=4000 + event.offset, lsn=9000 + event.lsn, tx=9000) for event in second]
+    for events in (first, second, [replace(event, status="c") for event in third]):
+        lake.write_bronze(events)
+        lake.restart()
+        assert lake.step()
+    folder = Path(lake.config.silver_path(TABLE).removeprefix("file://"))
+    assert len(list(folder.glob("deletion_vector_*.bin"))) == 2
+    shown = [(version.status, version.to_offset is None) for version in lake.versions()]
+    assert Counter(shown) == {("a", True): 1000, ("a", False): 1000, ("b", False): 1000, ("c", True): 1000}
+
+
+def test_the_change_feed_tells_what_changed(lake: Lake) -> None:
+    lake.write_bronze(EVENTS[:2])
+    lake.step()
+    before = lake.commits()
+    lake.write_bronze(EVENTS[2:4])
+    lake.step()
+    feed = delta_io.changes(lake.spark, lake.config.silver_path(TABLE), before, lake.commits())
+    names = ["id", "version", "status", "is_current", "_change_type"]
+    assert sorted(tuple(row) for row in feed.select(*names).collect()) == [
+        (1, 1, "a", False, "update_postimage"),
+        (1, 1, "a", True, "update_preimage"),
+        (1, 2, "b", True, "insert"),
+        (2, 1, "a", False, "update_postimage"),
+        (2, 1, "a", True, "update_preimage"),
+    ]
+
+
+def test_what_another_pipeline_wrote_is_not_written_over(lake: Lake) -> None:
+    """Two that fold the same events: the second finds that the table is not where it left it."""
+    other = Silver(lake.spark, replace(lake.config, state=lake.config.state / "other"), lake.status)
+    lake.write_bronze(EVENTS[:4])
+    lake.step()
+    other.step(threading.Event())
+    lake.write_bronze(EVENTS[4:])
+    assert lake.step()
+    for _ in range(2):
+        other.step(threading.Event())
+        other._tables[0].backoff.succeeded()
+    assert lake.versions() == history(EVENTS)
+
+
+@pytest.fixture(scope="session")
+def empty(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tables of a lake that has seen nothing, to copy: quicker than to create them."""
+    folder = tmp_path_factory.mktemp("empty")
+    Lake(spark, folder)
+    return folder
+
+
+@settings(
+    max_examples=int(os.environ.get("CDC_DELTA_EXAMPLES", "200")),
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # to make a failure smaller takes an hour here
+    suppress_health_check=list(HealthCheck),
+)
+@given(batches=redelivered_batches(), restarts=st.sets(st.integers(0, 3)))
 def test_any_batching_and_redelivery_on_delta(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
+    spark: SparkSession,
+    empty: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    batches: list[list[Event]],
+    restarts: set[int],
 ) -> None:
-    lake = Lake(spark, tmp_path_factory.mktemp("lake"))
-    for number, batch in enumerate(batches):
-        lake.write_bronze(batch)
-        if number % 2:
+    folder = tmp_path_factory.mktemp("lake")
+    shutil.copytree(empty, folder, dirs_exist_ok=True)
+    lake = Lake(spark, folder)
+    for number, batch in enumerate(filter(None, batches), 1):
+        deliveries.append_to_bronze(folder / "bronze/change_events", number, batch)
+        if number in restarts:
             lake.restart()
         assert lake.step()
-    assert lake.versions() == history([event for batch in batches for event in batch])
+    try:
+        assert lake.versions() == history([event for batch in batches for event in batch])
+    finally:
+        shutil.rmtree(folder)

@@ -26,6 +26,7 @@ GOOD: dict[str, Any] = {
     ],
     "gold_models": "/opt/gold",
     "status_file": "/run/status.json",
+    "state": "/var/lib/heads",
 }
 
 

@@ -12,9 +12,10 @@ import pytest
 import yaml
 from lakehouse import bronze, catalog, config, models
 from lakehouse.bronze import TopicState
+from lakehouse.cursor import Cursor
 from lakehouse.kafka import KafkaError, Topic
 from lakehouse.latency import LatencyWindow
-from lakehouse.silver import Cursor
+from lakehouse.scd2 import Position
 from lakehouse.status import Status, failure
 from pyspark.sql import Row
 
@@ -22,15 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = config.Source("7", 1)
 
 
-def position(epoch: str, partition: int, offset: int) -> Row:
-    return Row(epoch=epoch, partition=partition, offset=offset)
-
-
 def test_a_cursor_keeps_the_highest_offset_of_each_partition_of_the_last_epoch() -> None:
-    cursor = Cursor().past([position("0002/b", 0, 3), position("0001/a", 0, 90), position("0002/b", 1, 5)])
+    cursor = Cursor().past([Position("0002/b", 0, 3), Position("0001/a", 0, 90), Position("0002/b", 1, 5)])
     assert cursor == Cursor("0002/b", {0: 3, 1: 5})
-    assert cursor.past([position("0001/a", 0, 99), position("0002/b", 0, 2)]) == cursor
-    assert cursor.past([position("0003/c", 0, 0)]) == Cursor("0003/c", {0: 0})
+    assert cursor.past([Position("0001/a", 0, 99), Position("0002/b", 0, 2)]) == cursor
+    assert cursor.past([Position("0003/c", 0, 0)]) == Cursor("0003/c", {0: 0})
 
 
 def test_an_epoch_lasts_until_cluster_timeline_or_topic_change() -> None:
@@ -123,6 +120,7 @@ def test_the_catalog_needs_no_spark(tmp_path: Path) -> None:
         "tables": [{"name": "public.orders", "key": ["id"], "columns": [{"name": "id", "type": "bigint"}]}],
         "gold_models": str(ROOT / "files" / "gold"),
         "status_file": "/run/status.json",
+        "state": "/var/lib/heads",
     }
     path = tmp_path / "pipeline.yml"
     path.write_text(yaml.safe_dump(settings))

@@ -91,6 +91,7 @@ class Config:
     triggers: Triggers
     gold_models: Path
     status_file: Path
+    state: Path
 
     def table(self, name: str) -> Table:
         """The table of that full or short name."""
@@ -140,6 +141,7 @@ def parse(data: Any, origin: str = "pipeline.yml") -> Config:
         ),
         gold_models=Path(root.text("gold_models")),
         status_file=Path(root.text("status_file")),
+        state=Path(root.text("state")),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, Row
@@ -18,6 +18,20 @@ def commit_times(source_ts: Column, counts: Column) -> Column:
     milliseconds = F.when(counts, F.unix_millis(source_ts))
     quantiles = F.percentile_approx(milliseconds, _POINTS, 1000)
     return F.struct(F.count(milliseconds).alias("rows"), quantiles.alias("quantiles"))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The same, computed here."""
+
+    rows: int
+    quantiles: list[float]
+
+
+def sample(milliseconds: Sequence[float]) -> Sample:
+    """Ten quantiles of the commit times of rows."""
+    ordered = sorted(milliseconds)
+    return Sample(len(ordered), [ordered[int(point * len(ordered))] for point in _POINTS] if ordered else [])
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class LatencyWindow:
         self._seconds = seconds
         self._samples: deque[tuple[float, float, float]] = deque()  # when, weight, latency
 
-    def add(self, commit_times: Iterable[Row], now: float | None = None) -> None:
+    def add(self, commit_times: Iterable[Row | Sample], now: float | None = None) -> None:
         """Notes that rows with these commit times have just arrived."""
         now = time.time() if now is None else now
         for row in commit_times:

@@ -1,209 +1,67 @@
-"""Bronze to silver: reads what is new in bronze, and merges each table's events into its history.
+"""Bronze to silver: reads what is new in bronze, and folds each table's events into its history.
 
-There is no checkpoint. How far a table has come stands in its own rows: every event that changed
-something left its position there, and those that changed nothing may come again. A table that starts,
-failed or was restored goes on from its own content; from then on it reads bronze's new commits alone.
+How far a table has come stands in its own commits. A table that starts, failed or was restored goes on
+from there; from then on it reads bronze's new commits alone. The work of a batch is done in the driver:
+it is small, and a Spark job for each table would cost many times as much.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, envelope, latency, pgtypes, scd2
+from lakehouse import delta_io, latency, pgtypes
 from lakehouse.config import Config, Table
+from lakehouse.delta_log import TableLog
+from lakehouse.events import COLUMNS
+from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS
 from lakehouse.retry import Backoff
+from lakehouse.silver_table import SilverTable
 from lakehouse.status import Status, failure
 
-CHUNK = 250_000
-"""Events of a partition that a table applies at once when it catches up."""
+CHUNK = 50_000
+"""Events of a partition that a table applies at once when it catches up; bounds the memory it takes."""
 
 _PARALLEL_TABLES = 2
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Cursor:
-    """How far a table has come: past all earlier epochs, and up to an offset of each partition of this."""
-
-    epoch: str | None = None
-    offsets: Mapping[int, int] = field(default_factory=dict)
-
-    def beyond(self) -> Column:
-        """Whether a bronze row comes after the cursor."""
-        if self.epoch is None:
-            return F.lit(True)
-        epoch, partition, offset = F.col("epoch"), F.col("partition"), F.col("offset")
-        passed = reduce(
-            or_, ((partition == p) & (offset <= o) for p, o in self.offsets.items()), F.lit(False)
-        )
-        return (epoch > self.epoch) | ((epoch == self.epoch) & ~passed)
-
-    def past(self, positions: Iterable[Row]) -> Cursor:
-        """The cursor when it has passed these positions, too."""
-        cursor = self
-        for row in sorted(positions, key=lambda row: row.epoch):
-            if cursor.epoch is None or row.epoch >= cursor.epoch:
-                offsets = cursor.offsets if row.epoch == cursor.epoch else {}
-                offset = max(row.offset, offsets.get(row.partition, row.offset))
-                cursor = Cursor(row.epoch, {**offsets, row.partition: offset})
-        return cursor
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a first look at a batch of events tells, to decide how it is applied."""
-
-    events: int
-    ends: list[Row]  # the last position of each epoch and partition
-    min_lsn: int
-    max_lsn: int
-    keys: tuple[str, str] | None  # the least and greatest first key column, when all are of one partition
-    truncates: bool
-    gaps: bool
-    commit_times: list[Row]
-
-
 def create_tables(spark: SparkSession, config: Config) -> None:
     """Creates the backing tables that are missing."""
     for table in config.tables:
-        filtered_on = [*(f"`{name}`" for name in table.key), "_applied"]
+        filtered_on = [*(f"`{name}`" for name in table.key), "version"]
         delta_io.create_if_missing(
             spark,
             config.silver_path(table),
-            scd2.silver_schema(table),
-            {"delta.enableChangeDataFeed": "true", "delta.dataSkippingStatsColumns": ",".join(filtered_on)},
+            _schema(table),
+            {
+                "delta.enableChangeDataFeed": "true",
+                "delta.enableDeletionVectors": "true",
+                "delta.feature.domainMetadata": "supported",
+                "delta.dataSkippingStatsColumns": ",".join(filtered_on),
+            },
             partitioned_by="_head",
         )
 
 
-class SilverTable:
-    """One table's history, and how far it has come."""
-
-    def __init__(self, spark: SparkSession, config: Config, table: Table) -> None:
-        self.table = table
-        self.cursor = Cursor()
-        self._spark = spark
-        self._path = config.silver_path(table)
-        self.upkeep = delta_io.Upkeep(spark, self._path)
-        self._first_key = table.column(table.key[0])
-        self._max_lsn: int | None = None
-
-    def recover(self, bronze: DataFrame) -> Iterator[DataFrame]:
-        """Takes the cursor from the table's content, and cuts what bronze has beyond it into batches."""
-        mine = bronze.where(F.col("source_table") == self.table.name)
-        applied = self._heads().groupBy("_applied.epoch", "_applied.partition")
-        self.cursor = Cursor().past(applied.agg(F.max("_applied.offset").alias("offset")).collect())
-        self._max_lsn = None
-        if self.cursor.epoch is not None:
-            passed = mine.where(~self.cursor.beyond()).agg(F.max("lsn").alias("lsn")).collect()
-            self._max_lsn = passed[0].lsn
-        beyond = mine.where(self.cursor.beyond())
-        ranges = (
-            beyond.groupBy("epoch", "partition")
-            .agg(F.min("offset").alias("low"), F.max("offset").alias("high"))
-            .collect()
-        )
-        for epoch in sorted({row.epoch for row in ranges}):
-            yield from _chunks(beyond, epoch, [row for row in ranges if row.epoch == epoch])
-
-    def apply(self, rows: DataFrame, bronze: DataFrame) -> Look:
-        """Merges a batch of the table's bronze rows, which follows on what was applied before.
-
-        Args:
-            rows: The rows.
-            bronze: All of bronze, to look up whether an event was delivered before.
-        """
-        # Computed once, and out of the planning of what follows.
-        events = envelope.events(rows, self.table).localCheckpoint(eager=False)
-        look = self._look(events)
-        if look.events:
-            self._merge(self._versions(events, bronze, look), look)
-            self.cursor = self.cursor.past(look.ends)
-            self._max_lsn = look.max_lsn if self._max_lsn is None else max(self._max_lsn, look.max_lsn)
-        return look
-
-    def _look(self, events: DataFrame) -> Look:
-        key = F.col(self.table.key[0])
-        ends = (
-            events.groupBy("position.epoch", "position.partition")
-            .agg(
-                F.max("position.offset").alias("offset"),
-                F.count("*").alias("events"),
-                F.min("lsn").alias("min_lsn"),
-                F.max("lsn").alias("max_lsn"),
-                F.min(key).cast("string").alias("min_key"),
-                F.max(key).cast("string").alias("max_key"),
-                F.max(F.col("op") == "t").alias("truncates"),
-                F.max(F.size("unavailable") > 0).alias("gaps"),
-                latency.commit_times(F.col("source_ts"), F.col("op") != "r").alias("commit_times"),
-            )
-            .collect()
-        )
-        return Look(
-            events=sum(row.events for row in ends),
-            ends=ends,
-            min_lsn=min((row.min_lsn for row in ends), default=0),
-            max_lsn=max((row.max_lsn for row in ends), default=0),
-            keys=(ends[0].min_key, ends[0].max_key)
-            if len(ends) == 1 and ends[0].min_key is not None
-            else None,
-            truncates=any(row.truncates for row in ends),
-            gaps=any(row.gaps for row in ends),
-            commit_times=[row.commit_times for row in ends],
-        )
-
-    def _versions(self, events: DataFrame, bronze: DataFrame, look: Look) -> DataFrame:
-        """The versions that the batch adds or changes."""
-        events = scd2.first_deliveries(events)
-        if self._max_lsn is not None and look.min_lsn <= self._max_lsn:
-            # Only an event whose LSN is not beyond all before it can have been delivered before.
-            seen = F.col("lsn").between(look.min_lsn, min(look.max_lsn, self._max_lsn))
-            past = bronze.where((F.col("source_table") == self.table.name) & seen)
-            events = scd2.not_delivered_before(events, envelope.identities(past))
-        truncates = scd2.truncates(events) if look.truncates else []
-        events = events.where("op <> 't'")
-        heads = self._heads()
-        if not truncates:
-            touched = events.select(*self.table.key).distinct()
-            heads = heads.where(self._near(look)).join(touched, [*self.table.key], "left_semi")
-        if look.gaps:
-            events = scd2.carry_forward(events, heads, self.table)
-        return scd2.fold(events, heads, self.table, truncates)
-
-    def _merge(self, versions: DataFrame, look: Look) -> None:
-        versions = versions.localCheckpoint(eager=False)  # computed once, and out of the merge's own planning
-        counts = versions.groupBy("_known").count().collect()
-        batch = versions.drop("_known")
-        if any(count["_known"] for count in counts):
-            keys = " AND ".join(f"target.`{name}` = batch.`{name}`" for name in self.table.key)
-            near = "true" if look.truncates else self._near(look, "target.")
-            on = f"{keys} AND target.version = batch.version AND target._head AND {near}"
-            clauses = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-            delta_io.merge(self._spark, self._path, batch, on, clauses)
-        elif counts:
-            delta_io.append(batch, self._path)
-
-    def _heads(self) -> DataFrame:
-        return self._spark.read.format("delta").load(self._path).where("_head")
-
-    def _near(self, look: Look, prefix: str = "") -> str:
-        """A condition that leaves out files which cannot hold a key of the batch."""
-        if look.keys is None:
-            return "true"
-        kind = pgtypes.spark_type(self._first_key.type)
-        low, high = (f"cast({_quoted(key)} AS {kind})" for key in look.keys)
-        return f"{prefix}`{self._first_key.name}` BETWEEN {low} AND {high}"
+def _schema(table: Table) -> str:
+    business = {column.name: pgtypes.spark_type(column.type) for column in table.columns}
+    return ", ".join(
+        f"`{name}` {kind}" for name, kind in {**business, **HISTORY_COLUMNS, **HIDDEN_COLUMNS}.items()
+    )
 
 
 @dataclass
@@ -224,6 +82,7 @@ class Silver:
         self._spark = spark
         self._config = config
         self._status = status
+        self._bronze = TableLog(spark, config.bronze_path)
         self._tables = [_Progress(SilverTable(spark, config, table)) for table in config.tables]
         self._threads = ThreadPoolExecutor(_PARALLEL_TABLES, self.name)
 
@@ -244,61 +103,59 @@ class Silver:
 
     def step(self, stop: threading.Event) -> bool:
         """Applies what bronze has; true when every table has it all."""
-        upto = delta_io.latest_version(self._spark, self._config.bronze_path)
-        bronze = delta_io.read(self._spark, self._config.bronze_path, upto)
-        work: list[tuple[_Progress, Iterable[DataFrame]]] = [
-            (progress, progress.table.recover(bronze))
-            for progress in self._tables
-            if progress.version is None and progress.backoff.due
-        ]
-        news = []
-        for version in {
-            progress.version for progress in self._tables if progress.version not in (None, upto)
-        }:
-            new = delta_io.changes(self._spark, self._config.bronze_path, version, upto)
-            new = new.where("_change_type = 'insert'").persist()
-            news.append(new)
-            present = {row.source_table for row in new.select("source_table").distinct().collect()}
-            for progress in self._tables:
-                name = progress.table.table.name
-                if progress.version == version:
-                    work.append(
-                        (progress, [new.where(F.col("source_table") == name)] if name in present else [])
-                    )
-        list(self._threads.map(lambda item: self._attempt(item[0], item[1], bronze, upto, stop), work))
-        for new in news:
-            new.unpersist()
+        upto = self._bronze.version
+        due = [progress for progress in self._tables if progress.version is not None or progress.backoff.due]
+        news = {version: self._news(version, upto) for version in {progress.version for progress in due}}
+        list(
+            self._threads.map(
+                lambda progress: self._attempt(progress, news[progress.version], upto, stop), due
+            )
+        )
         return all(progress.version == upto for progress in self._tables)
 
-    def _attempt(
-        self,
-        progress: _Progress,
-        batches: Iterable[DataFrame],
-        bronze: DataFrame,
-        upto: int,
-        stop: threading.Event,
-    ) -> None:
+    def _news(self, version: int | None, upto: int) -> pa.Table | None:
+        """What has come to bronze since a version; None: unknown, or so much that it is read in chunks."""
+        if version is None:
+            return None
+        commits = (actions for number, actions in self._bronze.commits_after(version) if number <= upto)
+        adds = [action["add"] for actions in commits for action in actions if "add" in action]
+        adds = [add for add in adds if add["dataChange"]]
+        if sum(json.loads(add["stats"])["numRecords"] for add in adds) > CHUNK:
+            return None
+        rows = [self._bronze.read(self._bronze.data_file(add), _READ) for add in adds]
+        return _good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
+
+    def _attempt(self, progress: _Progress, news: pa.Table | None, upto: int, stop: threading.Event) -> None:
         self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
-        table = progress.table
+        table, name = progress.table, progress.table.table.short_name
+        bronze = delta_io.read(self._spark, self._config.bronze_path, upto)
         try:
+            if progress.version is None:
+                table.recover()
+            batches = _backlog(bronze, table) if news is None else [_of_table(news, table.table.name)]
             for rows in batches:
                 if stop.is_set():
                     progress.version = None
                     return
+                if not rows.num_rows:
+                    continue
                 began = time.monotonic()
-                look = table.apply(rows, bronze)
-                self._status.batch(self.name, time.monotonic() - began, look.events, look.commit_times)
-            self._status.files(f"silver.{table.table.short_name}", table.upkeep.after_batch())
+                events = table.apply(rows, bronze)
+                committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
+                self._status.batch(
+                    self.name, time.monotonic() - began, len(events), [latency.sample(committed)]
+                )
+                self._status.files(f"silver.{name}", table.upkeep.after_batch())
         except Exception as error:
             progress.version = None
             wait = progress.backoff.failed()
-            log.exception("silver.%s failed; next try in %.0f s", table.table.short_name, wait)
-            self._status.table(table.table.short_name, **failure(error))
+            log.exception("silver.%s failed; next try in %.0f s", name, wait)
+            self._status.table(name, **failure(error))
         else:
             progress.version = upto
             progress.backoff.succeeded()
             self._status.table(
-                table.table.short_name,
+                name,
                 state="running",
                 error=None,
                 bronze_version=upto,
@@ -311,18 +168,39 @@ class SilverError(Exception):
     """Tables failed in a run that ends when bronze's present content is applied."""
 
 
-def _chunks(rows: DataFrame, epoch: str, ranges: list[Row]) -> Iterator[DataFrame]:
-    """Cuts an epoch's rows into batches of up to CHUNK offsets a partition, in order."""
-    rows = rows.where(F.col("epoch") == epoch)
+_READ = ["source_table", "error", *COLUMNS]
+
+
+def _backlog(bronze: DataFrame, table: SilverTable) -> Iterator[pa.Table]:
+    """What bronze has beyond a table's cursor, in batches of up to CHUNK offsets a partition, in order."""
+    beyond = bronze.where((F.col("source_table") == table.table.name) & table.cursor.beyond())
+    ranges = (
+        beyond.groupBy("epoch", "partition")
+        .agg(F.min("offset").alias("low"), F.max("offset").alias("high"))
+        .collect()
+    )
+    for epoch in sorted({row.epoch for row in ranges}):
+        yield from _chunks(beyond, epoch, [row for row in ranges if row.epoch == epoch])
+
+
+def _chunks(rows: DataFrame, epoch: str, ranges: list[Row]) -> Iterator[pa.Table]:
+    rows = rows.where(F.col("epoch") == epoch).select(*_READ)
     for step in range(0, max(row.high - row.low for row in ranges) + 1, CHUNK):
         in_chunk = (
             (F.col("partition") == row.partition)
             & F.col("offset").between(row.low + step, row.low + step + CHUNK - 1)
             for row in ranges
         )
-        yield rows.where(reduce(or_, in_chunk))
+        yield _good(rows.where(reduce(or_, in_chunk)).toArrow())
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _good(rows: pa.Table) -> pa.Table:
+    """The events among bronze rows, in order."""
+    rows = rows.filter(pc.and_(pc.is_valid(rows["value"]), pc.is_null(rows["error"])))
+    at = rows["source_ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    rows = rows.set_column(rows.schema.get_field_index("source_ts"), "source_ts", at)
+    return rows.sort_by([(name, "ascending") for name in ("epoch", "partition", "offset")])
+
+
+def _of_table(rows: pa.Table, name: str) -> pa.Table:
+    return rows.filter(pc.equal(rows["source_table"], name)) if rows.num_rows else rows

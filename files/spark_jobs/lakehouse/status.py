@@ -12,7 +12,7 @@ from typing import Any
 
 from pyspark.sql import Row
 
-from lakehouse.latency import LatencyWindow
+from lakehouse.latency import LatencyWindow, Sample
 
 LAYERS = ("bronze", "silver", "gold")
 
@@ -51,7 +51,7 @@ class Status:
         with self._lock:
             self._stopping = True
 
-    def batch(self, layer: str, seconds: float, rows: int, commit_times: Iterable[Row] = ()) -> None:
+    def batch(self, layer: str, seconds: float, rows: int, commit_times: Iterable[Row | Sample] = ()) -> None:
         """The layer committed a batch."""
         with self._lock:
             state = self._layers[layer]

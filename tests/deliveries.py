@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from lakehouse import envelope
+import pyarrow as pa
+import pyarrow.parquet as pq
+from lakehouse import envelope, scd2
 from lakehouse.config import Column, Table
+from lakehouse.events import COLUMNS
 from oracle import UNAVAILABLE, Event, Version
 from pyspark.sql import DataFrame, Row, SparkSession
 
@@ -24,6 +28,9 @@ KAFKA_SCHEMA = (
     "topic string, partition int, offset bigint, timestamp timestamp, "
     "headers array<struct<key: string, value: binary>>, key binary, value binary"
 )
+_HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
+_TYPES = {name: pa.string() for name in ("epoch", "key", "value", "op")}
+_TYPES |= {"headers": _HEADERS, "partition": pa.int32()}
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -65,6 +72,56 @@ def bronze(
 def records(events: Iterable[Event]) -> list[tuple[Any, ...]]:
     """The Kafka records of events."""
     return [record(e.offset, None if e.key is None else {"id": e.key}, envelope_of(e)) for e in events]
+
+
+def rows(events: Iterable[Event]) -> pa.Table:
+    """The good bronze rows of events, as silver reads them."""
+    made = []
+    for event in events:
+        told = envelope_of(event)
+        source = told["source"]
+        key = None if event.key is None else json.dumps({"id": event.key})
+        where = {"epoch": EPOCH, "partition": 0, "offset": event.offset}
+        what = {"op": event.op, "lsn": event.lsn, "tx_id": event.tx, "source_ts": source["ts_us"]}
+        made.append({**where, "key": key, "value": json.dumps(told), "headers": [], **what})
+    return pa.Table.from_pylist(made, pa.schema([(name, _TYPES.get(name, pa.int64())) for name in COLUMNS]))
+
+
+def append_to_bronze(folder: Path, version: int, events: Iterable[Event]) -> None:
+    """Makes events the next version of a bronze table in a local folder, without Spark."""
+    made = rows(events)
+    at = made["source_ts"].cast(pa.timestamp("us", tz="UTC"))
+    made = made.set_column(made.schema.get_field_index("source_ts"), "source_ts", at)
+    made = made.append_column("source_table", pa.array([TABLE.name] * made.num_rows))
+    made = made.append_column("error", pa.nulls(made.num_rows, pa.string()))
+    name = f"part-{version}.parquet"
+    pq.write_table(made, folder / name)
+    size = (folder / name).stat().st_size
+    stats = json.dumps({"numRecords": made.num_rows})
+    add = {"path": name, "partitionValues": {}, "size": size, "modificationTime": 0, "dataChange": True}
+    log = folder / "_delta_log" / f"{version:020}.json"
+    log.write_text(json.dumps({"add": add | {"stats": stats}}) + "\n")
+
+
+def expected(found: scd2.Version) -> Version:
+    """A version as the oracle has it."""
+    key, status, note = found.row
+    began, ended = found.began, found.ended
+    seconds = [
+        None if mark is None else mark.at // 1_000_000 - int(_START.timestamp()) for mark in (began, ended)
+    ]
+    return Version(
+        key=key,
+        number=found.number,
+        status=status,
+        note=note,
+        valid_from=seconds[0],
+        valid_to=seconds[1],
+        from_lsn=began.lsn,
+        from_snapshot=began.op == "r",
+        from_offset=began.position.offset,
+        to_offset=None if ended is None else ended.position.offset,
+    )
 
 
 def version(row: Row) -> Version:

@@ -1,0 +1,355 @@
+"""Small commits to a Delta table from the driver, without a Spark job: rows written by Arrow, and old
+ones marked as deleted by deletion vectors, in one transaction of Delta's own.
+
+A Spark MERGE of a thousand rows costs seconds of planning, tasks and rewritten files. Here a commit is a
+few small files and one record of the log. What is written follows the Delta protocol (PROTOCOL.md of
+delta-io/delta: add, remove, cdc, txn; "Deletion Vectors"), so every reader of Delta sees an ordinary
+table.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import tempfile
+import time
+import uuid
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
+from pyroaring import BitMap64
+from pyspark.sql import SparkSession
+
+_BITMAP_MAGIC = 1681511377
+_INLINE_BYTES = 512  # a longer vector goes into a file beside the data
+_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_NANOS = 1_000_000
+_STATS_LENGTH = 32
+
+DOMAIN = "lakehouse"
+"""The domain of a table's metadata that is ours (`domainMetadata` of the protocol)."""
+
+
+class Conflict(Exception):
+    """Another transaction changed what this one rests upon; read anew and try again."""
+
+
+@dataclass
+class DataFile:
+    """A data file that a transaction may mark rows of as deleted.
+
+    Attributes:
+        add: The `add` action that the log has.
+        deleted: The rows that are marked as deleted.
+    """
+
+    add: dict[str, Any]
+    deleted: BitMap64 = field(default_factory=BitMap64)
+
+    @property
+    def path(self) -> str:
+        """Its path, relative to the table."""
+        return str(self.add["path"])
+
+
+class TableLog:
+    """A Delta table as its log tells it."""
+
+    def __init__(self, spark: SparkSession, path: str) -> None:
+        """Open the table at a path."""
+        self._spark = spark
+        self._path = path.rstrip("/")
+        jvm: Any = spark._jvm
+        self._delta = jvm.org.apache.spark.sql.delta
+        self._log = self._delta.DeltaLog.forTable(spark._jsparkSession, path)
+        self._jvm = jvm
+        location = jvm.org.apache.hadoop.fs.Path(self._path)
+        self._files = location.getFileSystem(spark._jsc.hadoopConfiguration())
+        where = urlsplit(self._path)
+        self._folder = Path(where.path) if where.scheme in ("", "file") else None
+
+    @property
+    def version(self) -> int:
+        """The newest version; costs one listing of the log."""
+        none = self._jvm.scala.Option.empty()
+        return int(self._log.update(False, none, none).version())
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the last commit of `commit` said; empty when there was none."""
+        domains = self._jvm.scala.jdk.javaapi.CollectionConverters.asJava(
+            self._log.unsafeVolatileSnapshot().domainMetadata()
+        )
+        found = [json.loads(domain.configuration()) for domain in domains if domain.domain() == DOMAIN]
+        return found[0] if found else {}
+
+    @property
+    def id(self) -> str:
+        """What tells the table from another one at the same path."""
+        return str(self._log.unsafeVolatileSnapshot().metadata().id())
+
+    def files(self, partition: Mapping[str, str]) -> list[DataFile]:
+        """The files of a partition in the newest version."""
+        none = self._jvm.scala.Option.empty()
+        snapshot = self._log.update(False, none, none)
+        adds = (json.loads(add.json())["add"] for add in snapshot.allFiles().collectAsList())
+        return [self._data_file(add) for add in adds if add["partitionValues"] == partition]
+
+    def commits_after(self, version: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """The commits after a version, oldest first, each as its actions."""
+        changes = self._log.getChanges(version + 1, self._jvm.scala.Option.empty(), True)
+        while changes.hasNext():
+            commit = changes.next()
+            actions = self._jvm.scala.jdk.javaapi.CollectionConverters.asJava(commit._2())
+            yield int(commit._1()), [json.loads(action.json()) for action in actions]
+
+    def data_file(self, add: dict[str, Any]) -> DataFile:
+        """The file of an `add` action, with its deleted rows."""
+        return self._data_file(add)
+
+    def read(self, file: DataFile, columns: list[str] | None = None) -> pa.Table:
+        """A file's rows with their `place` in it, without those that are deleted."""
+        with self._local(file.path) as local:
+            rows = pq.read_table(local, columns=columns, partitioning=None, coerce_int96_timestamp_unit="us")
+        rows = rows.append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+        if file.deleted:
+            gone = pa.array(list(file.deleted), pa.int64())
+            rows = rows.filter(pc.invert(pc.is_in(rows["place"], gone)))
+        return rows
+
+    def write(self, rows: pa.Table, partition: Mapping[str, str], stats: Collection[str]) -> dict[str, Any]:
+        """Writes rows as a file of a partition.
+
+        Args:
+            rows: The rows, without the partition's columns.
+            partition: The partition.
+            stats: The columns to note least and greatest values of.
+
+        Returns:
+            The `add` action.
+        """
+        folder = "/".join(f"{name}={value}" for name, value in partition.items())
+        name = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
+        size = self._store(rows, name)
+        return {
+            "path": name,
+            "partitionValues": dict(partition),
+            "size": size,
+            "modificationTime": time.time_ns() // _NANOS,
+            "dataChange": True,
+            "stats": json.dumps(_statistics(rows, stats)),
+        }
+
+    def write_changes(self, rows: pa.Table, partition: Mapping[str, str]) -> dict[str, Any]:
+        """Writes rows of the change data feed, with `_change_type`; returns the `cdc` action."""
+        folder = "/".join(f"{name}={value}" for name, value in partition.items())
+        name = f"_change_data/{folder}/cdc-{uuid.uuid4()}.zstd.parquet"
+        return {
+            "path": name,
+            "partitionValues": dict(partition),
+            "size": self._store(rows, name),
+            "dataChange": False,
+        }
+
+    def commit(
+        self,
+        adds: Iterable[dict[str, Any]],
+        changes: Iterable[dict[str, Any]],
+        deleted: Mapping[str, tuple[DataFile, BitMap64]],
+        metadata: Mapping[str, Any],
+        read_version: int,
+    ) -> tuple[int, dict[str, DataFile]]:
+        """Commits files, and rows of older ones as deleted.
+
+        Args:
+            adds: New files.
+            changes: Files of the change data feed.
+            deleted: By path, files and the further rows to mark in them.
+            metadata: What is true of the table from then on.
+            read_version: The version that all this rests upon.
+
+        Returns:
+            The version, and the files whose deleted rows changed, as they are now.
+
+        Raises:
+            Conflict: The files are not as they were any more.
+        """
+        now = time.time_ns() // _NANOS
+        actions: list[dict[str, Any]] = [{"add": add} for add in adds]
+        actions += [{"cdc": change} for change in changes]
+        marked = {
+            path: DataFile(file.add, file.deleted | further) for path, (file, further) in deleted.items()
+        }
+        for path, vector in self._vectors(marked).items():
+            old = deleted[path][0].add
+            removed = {
+                "path": path,
+                "deletionTimestamp": now,
+                "dataChange": True,
+                "extendedFileMetadata": True,
+                "partitionValues": old["partitionValues"],
+                "size": old["size"],
+            }
+            if "deletionVector" in old:
+                removed["deletionVector"] = old["deletionVector"]
+            actions.append({"remove": removed})
+            file = marked[path]
+            if len(file.deleted) < json.loads(old["stats"])["numRecords"]:
+                stats = json.loads(old["stats"]) | {"tightBounds": False}
+                file.add = old | {"deletionVector": vector, "stats": json.dumps(stats), "dataChange": True}
+                actions.append({"add": file.add})
+        return self._commit(actions, metadata, read_version), marked
+
+    def _commit(self, actions: list[dict[str, Any]], metadata: Mapping[str, Any], read_version: int) -> int:
+        listed = self._jvm.java.util.ArrayList()
+        domain = {"domain": DOMAIN, "configuration": json.dumps(metadata), "removed": False}
+        for action in [*actions, {"domainMetadata": domain}]:
+            listed.add(self._delta.actions.Action.fromJson(json.dumps(action)))
+        sequence = self._jvm.scala.jdk.javaapi.CollectionConverters.asScala(listed).toSeq()
+        update = self._jvm.org.apache.spark.sql.streaming.OutputMode.Update()
+        none = self._jvm.scala.Option.empty()
+        operation = getattr(self._delta, "DeltaOperations$StreamingUpdate")(update, DOMAIN, 0, none)
+        try:
+            transaction = self._log.startTransaction()
+            if transaction.readVersion() != read_version:
+                raise Conflict(f"{self._path} is at version {transaction.readVersion()}, not {read_version}")
+            return int(transaction.commit(sequence, operation))
+        except Py4JJavaError as error:
+            names = [str(error.java_exception.getClass().getName())]
+            if any("Concurrent" in name for name in names):
+                raise Conflict(str(error.java_exception.getMessage())) from error
+            raise
+
+    def _data_file(self, add: dict[str, Any]) -> DataFile:
+        vector = add.get("deletionVector")
+        return DataFile(add, BitMap64() if vector is None else self._deleted(vector))
+
+    def _deleted(self, vector: dict[str, Any]) -> BitMap64:
+        size = vector["sizeInBytes"]
+        if vector["storageType"] == "i":
+            return _bitmap(_from_z85(vector["pathOrInlineDv"])[:size])
+        if vector["storageType"] != "u":
+            raise ValueError(f"a deletion vector of type {vector['storageType']!r} in {self._path}")
+        text = vector["pathOrInlineDv"]
+        prefix, name = text[:-20], uuid.UUID(bytes=_from_z85(text[-20:]))
+        with self._local(f"{prefix}/deletion_vector_{name}.bin".lstrip("/")) as local:
+            content = local.read_bytes()
+        begin = vector["offset"] + 4  # after the size
+        return _bitmap(content[begin : begin + size])
+
+    def _vectors(self, files: Mapping[str, DataFile]) -> dict[str, dict[str, Any]]:
+        """The deletion vectors of files: short ones in the log, the others together in one file."""
+        vectors: dict[str, dict[str, Any]] = {}
+        content, name = bytearray(b"\x01"), uuid.uuid4()
+        for path, file in files.items():
+            raw = struct.pack("<I", _BITMAP_MAGIC) + file.deleted.serialize()
+            vector: dict[str, Any] = {"sizeInBytes": len(raw), "cardinality": len(file.deleted)}
+            if len(raw) <= _INLINE_BYTES:
+                vectors[path] = vector | {"storageType": "i", "pathOrInlineDv": _to_z85(raw)}
+                continue
+            vectors[path] = vector | {
+                "storageType": "u",
+                "pathOrInlineDv": _to_z85(name.bytes),
+                "offset": len(content),
+            }
+            content += struct.pack(">I", len(raw)) + raw + struct.pack(">I", zlib.crc32(raw))
+        if len(content) > 1:
+            with self._upload(f"deletion_vector_{name}.bin") as local:
+                local.write_bytes(content)
+        return vectors
+
+    def _store(self, rows: pa.Table, name: str) -> int:
+        with self._upload(name) as local:
+            pq.write_table(rows, local, compression="zstd", coerce_timestamps=None)
+            return local.stat().st_size
+
+    @contextmanager
+    def _local(self, name: str) -> Iterator[Path]:
+        """A file of the table on this machine's disk."""
+        if self._folder is not None:
+            yield self._folder / name
+            return
+        with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
+            local = Path(folder) / "file"
+            self._files.copyToLocalFile(False, self._remote(name), self._hadoop_path(str(local)), True)
+            yield local
+
+    @contextmanager
+    def _upload(self, name: str) -> Iterator[Path]:
+        """A path to write a file of the table to."""
+        if self._folder is not None:
+            local = self._folder / name
+            local.parent.mkdir(parents=True, exist_ok=True)
+            yield local
+            return
+        with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
+            local = Path(folder) / "file"
+            yield local
+            self._files.copyFromLocalFile(False, False, self._hadoop_path(str(local)), self._remote(name))
+
+    def _remote(self, name: str) -> Any:
+        return self._hadoop_path(f"{self._path}/{name}")
+
+    def _hadoop_path(self, path: str) -> Any:
+        return self._jvm.org.apache.hadoop.fs.Path(path)
+
+
+def _statistics(rows: pa.Table, columns: Collection[str]) -> dict[str, Any]:
+    least: dict[str, Any] = {}
+    greatest: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for name in columns:
+        column = rows[name]
+        nulls[name] = column.null_count
+        if not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
+            continue  # of other types the log's own form is needed; a file without them is read
+        bounds = pc.min_max(column).as_py()
+        if bounds["min"] is None:
+            continue
+        if isinstance(bounds["min"], str):
+            if len(bounds["max"]) > _STATS_LENGTH:
+                continue
+            bounds["min"] = bounds["min"][:_STATS_LENGTH]
+        least[name], greatest[name] = bounds["min"], bounds["max"]
+    return {
+        "numRecords": rows.num_rows,
+        "minValues": least,
+        "maxValues": greatest,
+        "nullCount": nulls,
+        "tightBounds": True,
+    }
+
+
+def _bitmap(raw: bytes) -> BitMap64:
+    (magic,) = struct.unpack("<I", raw[:4])
+    if magic != _BITMAP_MAGIC:
+        raise ValueError(f"a deletion vector begins with {magic}")
+    return BitMap64.deserialize(raw[4:])
+
+
+def _to_z85(raw: bytes) -> str:
+    """ZeroMQ RFC 32."""
+    raw += bytes(-len(raw) % 4)
+    digits = []
+    for (number,) in struct.iter_unpack(">I", raw):
+        digits += [number // 85**power % 85 for power in (4, 3, 2, 1, 0)]
+    return "".join(_Z85[digit] for digit in digits)
+
+
+def _from_z85(text: str) -> bytes:
+    raw = bytearray()
+    for begin in range(0, len(text), 5):
+        number = 0
+        for character in text[begin : begin + 5]:
+            number = number * 85 + _Z85.index(character)
+        raw += struct.pack(">I", number)
+    return bytes(raw)

@@ -1,0 +1,90 @@
+"""From bronze rows to the events of a table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from lakehouse import pgtypes, values
+from lakehouse.config import Table
+from lakehouse.scd2 import Event, Key, Mark, Position, Row
+from lakehouse.values import Value
+
+COLUMNS = ("epoch", "partition", "offset", "key", "value", "headers", "op", "lsn", "tx_id", "source_ts")
+"""The columns of bronze that tell an event; `source_ts` as microseconds since 1970."""
+
+_OLD_KEY = "__debezium.oldkey"
+
+
+class EventError(Exception):
+    """An event that bronze holds for good and that cannot be read; the message says where it is."""
+
+
+class Events:
+    """Reads the events of one table."""
+
+    def __init__(self, table: Table) -> None:
+        """Prepare."""
+        self._table = table
+        self._columns = [(column.name, *_column(column.type)) for column in table.columns]
+        self._key = [table.column_names.index(name) for name in table.key]
+
+    def of(self, rows: pa.Table) -> Iterator[Event]:
+        """The events of good bronze rows of the table, in their order."""
+        columns = [rows[name].to_pylist() for name in COLUMNS]
+        for epoch, partition, offset, _, value, headers, op, lsn, tx_id, at in zip(*columns, strict=True):
+            mark = Mark(Position(epoch, partition, offset), lsn, at, op)
+            try:
+                yield self._event(mark, tx_id, value, headers)
+            except (values.BadValue, ValueError, KeyError, TypeError) as error:
+                raise EventError(
+                    f"{self._table.name}: the event at partition {partition}, offset {offset} of epoch "
+                    f"{epoch} cannot be read ({error!r}); bronze has it as good"
+                ) from error
+
+    def key(self, text: str | None) -> Key | None:
+        """The key of a Kafka record's key; None where it has none."""
+        return None if text is None else self._key_of(orjson.loads(text))
+
+    def _event(self, mark: Mark, tx_id: int | None, value: str, headers: Any) -> Event:
+        if mark.op == "t":
+            return Event(mark, tx_id, None, None)
+        told = orjson.loads(value)
+        if mark.op == "d":
+            return Event(mark, tx_id, self._key_of(told["before"]), None)
+        row, unavailable = self._row(told["after"])
+        key = tuple(row[place] for place in self._key)
+        old_key = self._old_key(headers) if unavailable else None
+        return Event(mark, tx_id, key, row, unavailable, old_key)
+
+    def _key_of(self, told: dict[str, Any]) -> Key:
+        return tuple(self._columns[place][1](told[self._columns[place][0]]) for place in self._key)
+
+    def _row(self, told: dict[str, Any]) -> tuple[Row, tuple[int, ...]]:
+        row: list[Value] = []
+        unavailable: tuple[int, ...] = ()
+        for name, read, may_be_left_out in self._columns:
+            value = told.get(name)
+            if value is None:
+                row.append(None)
+            elif may_be_left_out and values.is_unavailable(value):
+                unavailable += (len(row),)
+                row.append(None)
+            else:
+                row.append(read(value))
+        return tuple(row), unavailable
+
+    def _old_key(self, headers: Any) -> Key | None:
+        for header in headers or ():
+            if header["key"] == _OLD_KEY and header["value"]:
+                told = orjson.loads(header["value"])
+                return self._key_of(told.get("payload", told))
+        return None
+
+
+def _column(pg_type: str) -> tuple[Callable[[Any], Value], bool]:
+    """How to read a column, and whether TOAST may leave it out of an event."""
+    return values.reader(pg_type), pgtypes.spark_type(pg_type) in ("string", "binary")

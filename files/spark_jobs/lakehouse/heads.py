@@ -1,0 +1,140 @@
+"""The latest version of each row of a table, at hand on local disk.
+
+A cache of what the Delta table says, in SQLite: a batch finds the heads of its keys without reading the
+table, so what a batch costs does not grow with the history. It is made anew from the table whenever it
+does not tell the table's version.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lakehouse.scd2 import Key, Mark, Position, Version
+
+_MARKS = [
+    f"{mark}_{name}"
+    for mark in ("began", "applied")
+    for name in ("epoch", "partition", "offset", "lsn", "at", "op")
+]
+# An ended head ended with the event that was applied last.
+_COLUMNS = ["key", "file", "place", "number", "ended", *_MARKS]
+
+
+class Head(NamedTuple):
+    """A head, and where the Delta table has it: a row of a data file."""
+
+    version: Version
+    file: str
+    place: int
+
+
+class Heads:
+    """The heads of one table."""
+
+    def __init__(self, path: Path, columns: int) -> None:
+        """Open the store, or begin an empty one.
+
+        Args:
+            path: The SQLite file.
+            columns: How many columns the table's rows have.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._names = [*_COLUMNS, *(f"c{number}" for number in range(columns))]
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        # It can be lost: it is made anew then.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")
+        names = ", ".join(f'"{name}"' for name in self._names[1:])
+        db.execute(f'CREATE TABLE IF NOT EXISTS heads ("key" TEXT PRIMARY KEY, {names}) WITHOUT ROWID')
+        db.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+        present = [row[1] for row in db.execute("PRAGMA table_info(heads)")]
+        if present != self._names:
+            db.execute("DROP TABLE heads")
+            db.execute("DELETE FROM state")
+            db.execute(f'CREATE TABLE heads ("key" TEXT PRIMARY KEY, {names}) WITHOUT ROWID')
+        return db
+
+    def close(self) -> None:
+        """Close the store."""
+        self._db.close()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What was noted with the last change; empty when nothing is known."""
+        return {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM state")}
+
+    def of(self, keys: Iterable[Key]) -> dict[Key, Head]:
+        """The heads of some keys."""
+        wanted = json.dumps([_text(key) for key in set(keys)])
+        joined = "json_each(?) AS wanted JOIN heads ON heads.key = wanted.value"
+        query = f"SELECT {self._selected} FROM {joined}"  # noqa: S608
+        return dict(map(self._head, self._db.execute(query, [wanted])))
+
+    def open(self) -> Iterator[tuple[Key, Head]]:
+        """Every open head."""
+        query = f"SELECT {self._selected} FROM heads WHERE NOT ended"  # noqa: S608
+        return map(self._head, self._db.execute(query))
+
+    def begin_anew(self) -> None:
+        """Forget everything."""
+        self._db.execute("DELETE FROM heads")
+        self._db.execute("DELETE FROM state")
+
+    def put(self, heads: Iterable[tuple[Key, Head]], state: dict[str, Any]) -> None:
+        """Notes heads that are new or changed, and the state that they belong to, at once."""
+        marks = ", ".join("?" * len(self._names))
+        self._db.execute("BEGIN")
+        try:
+            into = f"INSERT OR REPLACE INTO heads VALUES ({marks})"  # noqa: S608
+            self._db.executemany(into, (_values(key, head) for key, head in heads))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO state VALUES (?, ?)",
+                [(name, json.dumps(value)) for name, value in state.items()],
+            )
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def move(self, places: Iterable[tuple[Key, str, int]], state: dict[str, Any]) -> None:
+        """Notes where heads have moved to."""
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            "UPDATE heads SET file = ?, place = ? WHERE key = ?",
+            ((file, place, _text(key)) for key, file, place in places),
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO state VALUES (?, ?)",
+            [(name, json.dumps(value)) for name, value in state.items()],
+        )
+        self._db.execute("COMMIT")
+
+    @property
+    def _selected(self) -> str:
+        return ", ".join(f'heads."{name}"' for name in self._names)
+
+    def _head(self, values: Sequence[Any]) -> tuple[Key, Head]:
+        key, file, place, number, ended = values[:5]
+        began, applied = (Mark(Position(*values[at : at + 3]), *values[at + 3 : at + 6]) for at in (5, 11))
+        version = Version(tuple(values[17:]), number, began, applied, applied if ended else None)
+        return tuple(json.loads(key)), Head(version, file, place)
+
+
+def _text(key: Key) -> str:
+    return json.dumps(key)
+
+
+def _values(key: Key, head: Head) -> list[Any]:
+    version = head.version
+    values: list[Any] = [_text(key), head.file, head.place, version.number, version.ended is not None]
+    for mark in (version.began, version.applied):
+        values += [*mark.position, mark.lsn, mark.at, mark.op]
+    return values + list(version.row)

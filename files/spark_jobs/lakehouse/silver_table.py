@@ -1,0 +1,288 @@
+"""One table of silver: its history in Delta, and the heads of it that are at hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from py4j.protocol import Py4JJavaError
+from pyroaring import BitMap64
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from lakehouse import delta_io, layout, values
+from lakehouse.config import Config, Table
+from lakehouse.cursor import Cursor
+from lakehouse.deliveries import Deliveries
+from lakehouse.delta_log import Conflict, DataFile, TableLog
+from lakehouse.events import Events
+from lakehouse.heads import Head, Heads
+from lakehouse.scd2 import Change, Event, Fold, Key, Mark, Position, Version, first_deliveries
+
+_HEADS = {"_head": "true"}
+_CLOSED = {"_head": "false"}
+_TRIES = 5
+
+log = logging.getLogger(__name__)
+
+
+class SilverTable:
+    """A table's history, and how far it has come."""
+
+    def __init__(self, spark: SparkSession, config: Config, table: Table) -> None:
+        """Prepare; `recover` comes before the first `apply`."""
+        self.table = table
+        self.cursor = Cursor()
+        self._spark = spark
+        self._log = TableLog(spark, config.silver_path(table))
+        self._heads = Heads(config.state / f"{table.short_name}.sqlite", len(table.columns))
+        self._events = Events(table)
+        self._deliveries = Deliveries()
+        self._files: dict[str, DataFile] = {}
+        self._version = -1
+        self._kinds = [values.arrow_type(column.type) for column in table.columns]
+        self._tracked = [table.column_names.index(name) for name in table.tracked]
+        self._stats = [*table.key, "version"]
+        self.upkeep = delta_io.Upkeep(spark, config.silver_path(table))
+
+    def recover(self) -> None:
+        """Takes the cursor and the heads from the table's content."""
+        self._synchronize(anew=True)
+        noted = self._log.metadata
+        self.cursor = Cursor.from_json(noted.get("cursor"))
+        self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
+
+    def apply(self, rows: pa.Table, bronze: DataFrame) -> list[Event]:
+        """Folds a batch of the table's good bronze rows, which follows on what was applied before.
+
+        Args:
+            rows: The rows, in order, with `events.COLUMNS`.
+            bronze: All of bronze, to look up whether an event was delivered before.
+
+        Returns:
+            The events.
+        """
+        events = list(self._events.of(rows))
+        if not events:
+            return events
+        doubtful = [event for event in events if self._deliveries.may_know(event)]
+        if doubtful:
+            self._deliveries.learn(self._past(bronze, doubtful))
+        new = list(first_deliveries(events, self._deliveries.knows))
+        keys = {key for event in new for key in (event.key, event.old_key) if key is not None}
+        heads = self._heads.of(keys)
+        fold = Fold(
+            self._tracked, {key: head.version for key, head in heads.items()}, self._open_heads(heads)
+        )
+        fold.apply(new)
+        cursor = self.cursor.past(event.mark.position for event in events)
+        deliveries = self._deliveries.after(events)
+        self._write(dict(fold.changes), heads, {"cursor": cursor.as_json(), "max_lsn": deliveries.max_lsn})
+        self.cursor, self._deliveries = cursor, deliveries
+        return events
+
+    def _past(self, bronze: DataFrame, doubtful: list[Event]) -> Iterable[tuple[tuple[Any, ...], Position]]:
+        """The identities and positions of what bronze has that may be these events' first deliveries."""
+        lsns = [event.mark.lsn for event in doubtful]
+        mine = (F.col("source_table") == self.table.name) & F.col("value").isNotNull()
+        seen = bronze.where(mine & F.col("error").isNull() & F.col("lsn").between(min(lsns), max(lsns)))
+        for row in (
+            seen.select("epoch", "partition", "offset", "key", "tx_id", "lsn", "op").toArrow().to_pylist()
+        ):
+            key = None if row["op"] == "t" else self._events.key(row["key"])
+            position = Position(row["epoch"], row["partition"], row["offset"])
+            yield (row["epoch"], key, row["tx_id"], row["lsn"], row["op"]), position
+
+    def _open_heads(self, known: dict[Key, Head]) -> Any:
+        def all_of_them() -> Iterable[tuple[Key, Version]]:
+            for key, head in self._heads.open():
+                known.setdefault(key, head)
+                yield key, head.version
+
+        return all_of_them
+
+    def _write(self, changes: Mapping[Key, Change], heads: dict[Key, Head], noted: dict[str, Any]) -> None:
+        if not changes:
+            return
+        latest = [(key, change.head) for key, change in changes.items() if change.head is not None]
+        closed = [version for change in changes.values() for version in change.closed]
+        files = [self._log.write(self._rows(version for _, version in latest), _HEADS, self._stats)]
+        if closed:
+            files.append(self._log.write(self._rows(closed), _CLOSED, self._stats))
+        feed = [self._log.write_changes(self._images(changes), _HEADS)]
+        for attempt in range(_TRIES):
+            deleted = self._superseded(heads[key] for key, change in changes.items() if change.before)
+            try:
+                version, marked = self._log.commit(files, feed, deleted, noted, self._version)
+                break
+            except Conflict as conflict:
+                if attempt == _TRIES - 1:
+                    raise
+                log.info("silver.%s: %s; trying again", self.table.short_name, conflict)
+                self._follow_rearranged()
+                heads = self._heads.of(changes)
+        name = str(files[0]["path"])
+        self._files |= {**marked, name: DataFile(files[0])}
+        self._version = version
+        places = ((key, Head(head, name, place)) for place, (key, head) in enumerate(latest))
+        self._heads.put(places, self._state)
+
+    def _superseded(self, heads: Iterable[Head]) -> dict[str, tuple[DataFile, BitMap64]]:
+        deleted: dict[str, tuple[DataFile, BitMap64]] = {}
+        for head in heads:
+            _, rows = deleted.setdefault(head.file, (self._files[head.file], BitMap64()))
+            rows.add(head.place)
+        return deleted
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        return {"table": self._log.id, "version": self._version}
+
+    def _synchronize(self, anew: bool = False) -> None:
+        """Brings heads and files to the table's newest version.
+
+        Args:
+            anew: Whether the files, too, have to be asked for.
+        """
+        version, noted = self._log.version, self._heads.state
+        commits = self._commits_since(noted, version)
+        added = set() if commits is None else self._follow(commits)
+        if anew or commits is None:
+            self._files = {file.path: file for file in self._log.files(_HEADS)}
+        if commits is None:
+            log.info("silver.%s: reading its heads from the table", self.table.short_name)
+            self._heads.begin_anew()
+            added = set(self._files)
+        self._version = version
+        for path in added & self._files.keys():
+            self._heads.put(self._heads_in(self._files[path]), self._state)
+        self._heads.put((), self._state)
+
+    def _follow_rearranged(self) -> None:
+        """Brings heads and files to the newest version, if others did no more than rearrange the table."""
+        commits = self._commits_since(self._heads.state, self._log.version)
+        if commits is None or any(_changes_data(actions) for actions in commits):
+            raise SilverTableError(
+                f"silver.{self.table.short_name} was changed by somebody else: its events are folded again"
+            )
+        self._synchronize()
+
+    def _commits_since(self, noted: dict[str, Any], version: int) -> list[list[dict[str, Any]]] | None:
+        """The commits that the heads do not know yet; None: they have to be read from the table."""
+        if noted.get("table") != self._log.id or not 0 <= noted.get("version", -1) <= version:
+            return None
+        try:
+            commits = [actions for _, actions in self._log.commits_after(noted["version"])]
+        except Py4JJavaError as error:  # the log does not reach back that far
+            log.info("silver.%s: %s", self.table.short_name, error.java_exception.getMessage())
+            return None
+        whole = len(commits) == version - noted["version"]
+        ours = all("domainMetadata" in kinds for kinds in map(_kinds, filter(_changes_data, commits)))
+        return commits if whole and ours else None
+
+    def _follow(self, commits: list[list[dict[str, Any]]]) -> set[str]:
+        """Follows commits; gives the files that came."""
+        added: set[str] = set()
+        for actions in commits:
+            removed = {action["remove"]["path"] for action in actions if "remove" in action}
+            adds = [action["add"] for action in actions if "add" in action]
+            files = [self._log.data_file(add) for add in adds if add["partitionValues"] == _HEADS]
+            added |= {file.path for file in files} - removed
+            self._files = {path: file for path, file in self._files.items() if path not in removed}
+            self._files |= {file.path: file for file in files}
+        return added
+
+    def _heads_in(self, file: DataFile) -> Iterable[tuple[Key, Head]]:
+        rows = self._log.read(file)
+        business = [values.from_arrow(rows[name]) for name in self.table.column_names]
+        key_places = [self.table.column_names.index(name) for name in self.table.key]
+        at = [values.from_arrow(rows[name]) for name in ("valid_from", "valid_to")]
+        plain = (
+            rows[name].to_pylist() for name in ("version", "valid_from_lsn", "valid_from_snapshot", "place")
+        )
+        applied_at = values.from_arrow(pc.struct_field(rows["_applied"], "source_ts"))
+        marks = (rows[name].to_pylist() for name in ("valid_from_position", "_applied"))
+        columns = zip(*at, *plain, applied_at, *marks, *business, strict=True)
+        for began_at, ended_at, number, lsn, snapshot, place, touched_at, position, touched, *row in columns:
+            began = Mark(Position(**position), lsn, began_at, "r" if snapshot else "c")
+            where = Position(touched["epoch"], touched["partition"], touched["offset"])
+            applied = Mark(where, touched["lsn"], touched_at, touched["op"])
+            version = Version(tuple(row), number, began, applied, None if ended_at is None else applied)
+            yield tuple(row[index] for index in key_places), Head(version, file.path, place)
+
+    def _rows(self, versions: Iterable[Version]) -> pa.Table:
+        versions = list(versions)
+        columns: dict[str, pa.Array] = {}
+        by_column = list(zip(*(version.row for version in versions), strict=True))
+        for name, column, kind in zip(self.table.column_names, by_column, self._kinds, strict=True):
+            columns[name] = values.to_arrow(column, kind)
+        return pa.table(columns | _history_columns(versions))
+
+    def _images(self, changes: Mapping[Key, Change]) -> pa.Table:
+        """The change data feed: every version that is new, and of a changed one how it was and is."""
+        versions: list[Version] = []
+        types: list[str] = []
+        for change in changes.values():
+            old = change.before
+            for version in [*change.closed, change.head]:
+                assert version is not None
+                if old is None or version.number != old.number:
+                    versions.append(version)
+                    types.append("insert")
+                elif version != old:
+                    versions += [old, version]
+                    types += ["update_preimage", "update_postimage"]
+        return self._rows(versions).append_column("_change_type", pa.array(types, pa.string()))
+
+
+class SilverTableError(Exception):
+    """The table is not as it was left; what was made of the events does not fit it."""
+
+
+def _kinds(actions: list[dict[str, Any]]) -> set[str]:
+    return {kind for action in actions for kind in action}
+
+
+def _changes_data(actions: list[dict[str, Any]]) -> bool:
+    files = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
+    return any(file.get("dataChange") for file in files)
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+_POSITION = pa.struct([("epoch", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())])
+
+
+def _history_columns(versions: list[Version]) -> dict[str, pa.Array]:
+    began, applied = [version.began for version in versions], [version.applied for version in versions]
+    ended = [version.ended for version in versions]
+    is_open = pa.array([mark is None for mark in ended], pa.bool_())
+    made = {
+        "valid_from": values.to_arrow([mark.at for mark in began], _TIME),
+        "valid_to": values.to_arrow([None if mark is None else mark.at for mark in ended], _TIME),
+        "is_current": is_open,
+        "version": pa.array([version.number for version in versions], pa.int32()),
+        "valid_from_lsn": pa.array([mark.lsn for mark in began], pa.int64()),
+        "valid_from_snapshot": pa.array([mark.op == "r" for mark in began], pa.bool_()),
+        "valid_from_position": pa.array([mark.position._asdict() for mark in began], _POSITION),
+        "valid_to_position": pa.array(
+            [None if mark is None else mark.position._asdict() for mark in ended], _POSITION
+        ),
+        "_applied": pa.StructArray.from_arrays(
+            [
+                pa.array([mark.position.epoch for mark in applied], pa.string()),
+                pa.array([mark.position.partition for mark in applied], pa.int32()),
+                pa.array([mark.position.offset for mark in applied], pa.int64()),
+                pa.array([mark.lsn for mark in applied], pa.int64()),
+                values.to_arrow([mark.at for mark in applied], _TIME),
+                pa.array([mark.op for mark in applied], pa.string()),
+            ],
+            names=["epoch", "partition", "offset", "lsn", "source_ts", "op"],
+        ),
+    }
+    assert list(made) == [
+        name for name in [*layout.HISTORY_COLUMNS, *layout.HIDDEN_COLUMNS] if name != "_head"
+    ]
+    return made

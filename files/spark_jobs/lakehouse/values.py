@@ -1,0 +1,218 @@
+"""A source table's values outside Spark: from Debezium's JSON to plain integers and texts, and to Arrow
+columns.
+
+While events are folded a value is an integer or a text that stands for it alone, so that it can be
+compared, kept in SQLite and turned into its Arrow type without loss: a boolean is 0 or 1, a date its days
+and a timestamp its microseconds since 1970, a floating-point number its bits, a decimal its text in the
+column's scale, bytes are base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import struct
+from collections.abc import Callable, Sequence
+from decimal import Context, Decimal, InvalidOperation
+from typing import Any
+
+import pyarrow as pa
+
+from lakehouse import pgtypes
+
+Value = int | str | None
+
+_DATE = r"([+-]?\d{4,})-(\d\d)-(\d\d)"
+_DATE_TEXT = re.compile(rf"{_DATE}Z?$")
+_TIME_TEXT = re.compile(rf"{_DATE}[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?(Z|[+-]\d\d(?::?\d\d)?)?$")
+_WIDE = Context(prec=1000)
+_RANGES = {"smallint": 15, "int": 31, "bigint": 63}
+
+
+class BadValue(ValueError):
+    """A value that is none of its column's type."""
+
+
+Reader = Callable[[Any], Value]
+
+
+def is_unavailable(value: Any) -> bool:
+    """Whether Debezium says that it does not know the value (TOAST)."""
+    if isinstance(value, list | dict):
+        value = _json(value)
+    return value in pgtypes.UNAVAILABLE
+
+
+def reader(pg_type: str) -> Reader:
+    """How to read a column's JSON values; the function raises BadValue."""
+    kind = pgtypes.spark_type(pg_type)
+    if kind in _RANGES:
+        bound = 1 << _RANGES[kind]
+        return lambda value: _integer(value, bound)
+    if kind.startswith("decimal"):
+        precision, scale = (int(digits) for digits in re.findall(r"\d+", kind))
+        return lambda value: _decimal(value, precision, scale)
+    readers: dict[str, Reader] = {
+        "boolean": _boolean,
+        "float": lambda value: _bits(value, "<f", "<i"),
+        "double": lambda value: _bits(value, "<d", "<q"),
+        "date": _days,
+        "timestamp": lambda value: _microseconds(value, zoned=True),
+        "timestamp_ntz": lambda value: _microseconds(value, zoned=False),
+        "binary": _base64,
+        "string": _text,
+    }
+    return readers[kind]
+
+
+def arrow_type(pg_type: str) -> pa.DataType:
+    """The Arrow type that Spark reads as the column's type."""
+    kind = pgtypes.spark_type(pg_type)
+    if kind.startswith("decimal"):
+        return pa.decimal128(*(int(digits) for digits in re.findall(r"\d+", kind)))
+    return {
+        "smallint": pa.int16(),
+        "int": pa.int32(),
+        "bigint": pa.int64(),
+        "boolean": pa.bool_(),
+        "float": pa.float32(),
+        "double": pa.float64(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+        "timestamp_ntz": pa.timestamp("us"),
+        "binary": pa.binary(),
+        "string": pa.string(),
+    }[kind]
+
+
+def to_arrow(values: Sequence[Value], kind: pa.DataType) -> pa.Array:
+    """A column of values in its Arrow type."""
+    if pa.types.is_decimal(kind):
+        return pa.array(values, pa.string()).cast(kind)
+    if pa.types.is_binary(kind):
+        return pa.array([None if value is None else base64.b64decode(str(value)) for value in values], kind)
+    if pa.types.is_boolean(kind):
+        return pa.array(values, pa.int8()).cast(kind)
+    if pa.types.is_floating(kind):
+        return pa.array(values, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
+    if pa.types.is_date(kind):
+        return pa.array(values, pa.int32()).view(kind)
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.int64()).view(kind)
+    return pa.array(values, kind)
+
+
+def from_arrow(column: pa.Array | pa.ChunkedArray) -> list[Value]:
+    """The values of an Arrow column that `to_arrow` made, also after a way through Spark."""
+    kind = column.type
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp("us", tz=kind.tz)).view(pa.int64())
+    elif pa.types.is_date(kind):
+        column = column.view(pa.int32())
+    elif pa.types.is_floating(kind):
+        column = column.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+    elif pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif pa.types.is_decimal(kind):
+        return [None if value is None else f"{value:f}" for value in column.to_pylist()]
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return [None if value is None else base64.b64encode(value).decode() for value in column.to_pylist()]
+    found: list[Value] = column.to_pylist()
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _integer(value: Any, bound: int) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
+        value = int(value)
+    if type(value) is not int or not -bound <= value < bound:
+        raise BadValue(value)
+    return value
+
+
+def _boolean(value: Any) -> int:
+    if value is True or value == "true":
+        return 1
+    if value is False or value == "false":
+        return 0
+    raise BadValue(value)
+
+
+def _bits(value: Any, kind: str, bits: str) -> int:
+    if isinstance(value, bool):
+        raise BadValue(value)
+    try:
+        packed = struct.pack(kind, float(value))
+    except (TypeError, ValueError) as error:
+        raise BadValue(value) from error
+    except OverflowError:  # beyond a float: as PostgreSQL's own cast would refuse it
+        raise BadValue(value) from None
+    return int(struct.unpack(bits, packed)[0])
+
+
+def _decimal(value: Any, precision: int, scale: int) -> str:
+    try:
+        number = Decimal(value if isinstance(value, str) else _json(value))
+        exact = number.quantize(Decimal(1).scaleb(-scale), context=_WIDE) if number.is_finite() else None
+    except (InvalidOperation, ValueError) as error:
+        raise BadValue(value) from error
+    if exact is None or exact != number or len(exact.as_tuple().digits) > precision:
+        raise BadValue(value)
+    return f"{exact:f}"
+
+
+def _days(value: Any) -> int:
+    match = _DATE_TEXT.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise BadValue(value)
+    return _days_since_1970(value, *(int(part) for part in match.groups()))
+
+
+def _microseconds(value: Any, *, zoned: bool) -> int:
+    match = _TIME_TEXT.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise BadValue(value)
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    days = _days_since_1970(value, int(year), int(month), int(day))
+    hours, minutes, seconds = int(hour), int(minute), int(second or 0)
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise BadValue(value)
+    whole = (days * 24 + hours) * 3600 + minutes * 60 + seconds
+    if zoned and zone and zone != "Z":
+        digits = zone[1:].replace(":", "").ljust(4, "0")
+        shift = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+        whole -= shift if zone[0] == "+" else -shift
+    since_1970 = whole * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
+    if not -(1 << 63) <= since_1970 < 1 << 63:
+        raise BadValue(value)  # PostgreSQL goes a little further than Spark
+    return since_1970
+
+
+def _days_since_1970(value: Any, year: int, month: int, day: int) -> int:
+    """Days from the civil date (H. Hinnant, chrono-Compatible Low-Level Date Algorithms, days_from_civil)."""
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    lengths = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    if not 1 <= month <= 12 or not 1 <= day <= lengths[month - 1]:
+        raise BadValue(value)
+    year -= month <= 2
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    return era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468
+
+
+def _base64(value: Any) -> str:
+    try:
+        return base64.b64encode(base64.b64decode(value, validate=True)).decode()
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise BadValue(value) from error

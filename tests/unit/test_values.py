@@ -1,0 +1,86 @@
+"""Values of source columns outside Spark: what is read, and that Arrow gives them back."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pyarrow as pa
+import pytest
+from lakehouse import pgtypes, values
+
+GOOD = [
+    ("bigint", 9223372036854775807, 9223372036854775807),
+    ("integer", "-5", -5),
+    ("smallint", None, None),
+    ("boolean", True, 1),
+    ("numeric(12,2)", "12.30", "12.30"),
+    ("numeric(12,2)", 12.3, "12.30"),
+    (
+        "numeric(38,10)",
+        "-1234567890123456789012345678.0123456789",
+        "-1234567890123456789012345678.0123456789",
+    ),
+    ("numeric", "NaN", "NaN"),
+    ("date", "1970-01-02", 1),
+    ("date", "0001-01-01Z", -719162),
+    ("date", "-0044-03-15", -735525),
+    ("timestamp with time zone", "1970-01-01T00:00:01.5Z", 1_500_000),
+    ("timestamp with time zone", "1970-01-01T01:00:00+01:00", 0),
+    ("timestamp(3) without time zone", "1969-12-31T23:59:59.999999Z", -1),
+    ("timestamp without time zone", "+294247-01-10T04:00:54.775807Z", 9223372036854775807),
+    ("bytea", "AAH/", "AAH/"),
+    ("bytea", "", ""),
+    ("text", "grüße", "grüße"),
+    ("jsonb", '{"a": 1}', '{"a": 1}'),
+    ("integer[]", [1, None, 3], "[1,null,3]"),
+]
+BAD = [
+    ("bigint", 9223372036854775808),
+    ("integer", 1.5),
+    ("integer", "no number"),
+    ("integer", True),
+    ("boolean", "maybe"),
+    ("numeric(12,2)", "12.301"),
+    ("numeric(4,2)", "123.00"),
+    ("numeric(12,2)", "NaN"),
+    ("date", "2025-02-29"),
+    ("timestamp with time zone", "2025-01-01T24:00:00Z"),
+    ("timestamp without time zone", "+294247-01-10T04:00:54.775808Z"),
+    ("bytea", "a"),
+    ("double precision", "one"),
+]
+
+
+@pytest.mark.parametrize(("pg_type", "told", "value"), GOOD)
+def test_a_value_is_read_and_survives_arrow(pg_type: str, told: object, value: values.Value) -> None:
+    read = None if told is None else values.reader(pg_type)(told)
+    assert read == value
+    column = values.to_arrow([value, None], values.arrow_type(pg_type))
+    assert column.type == values.arrow_type(pg_type)
+    assert values.from_arrow(column) == [value, None]
+
+
+@pytest.mark.parametrize("number", [0.1, -0.0, math.inf, 5e-324, "NaN", "-Infinity"])
+@pytest.mark.parametrize("pg_type", ["real", "double precision"])
+def test_a_floating_point_number_keeps_its_bits(pg_type: str, number: float | str) -> None:
+    bits = values.reader(pg_type)(number)
+    column = values.to_arrow([bits], values.arrow_type(pg_type))
+    assert values.from_arrow(column) == [bits]
+    expected = pa.array([float(number)]).cast(values.arrow_type(pg_type)).to_pylist()
+    assert repr(column.to_pylist()) == repr(expected)
+
+
+@pytest.mark.parametrize(("pg_type", "told"), BAD)
+def test_a_value_of_another_type_is_refused(pg_type: str, told: object) -> None:
+    with pytest.raises(values.BadValue):
+        values.reader(pg_type)(told)
+
+
+@pytest.mark.parametrize("text", pgtypes.UNAVAILABLE)
+def test_what_debezium_left_out_is_known_in_each_of_its_forms(text: str) -> None:
+    assert values.is_unavailable(text)
+    if text[0] in "[{":
+        assert values.is_unavailable(json.loads(text))
+    assert not values.is_unavailable("text")
+    assert not values.is_unavailable([1])
