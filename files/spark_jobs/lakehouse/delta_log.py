@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -118,7 +118,7 @@ class TableLog:
 
     def read(self, file: DataFile, columns: list[str] | None = None) -> pa.Table:
         """A file's rows with their `place` in it, without those that are deleted."""
-        with self._local(file.path) as local:
+        with self._local(unquote(file.path)) as local:
             rows = pq.read_table(local, columns=columns, partitioning=None, coerce_int96_timestamp_unit="us")
         rows = rows.append_column("place", pa.array(range(rows.num_rows), pa.int64()))
         if file.deleted:
@@ -178,7 +178,7 @@ class TableLog:
             read_version: The version that all this rests upon.
 
         Returns:
-            The version, and the files whose deleted rows changed, as they are now.
+            The version, and the older files that still have rows, as they are now.
 
         Raises:
             Conflict: The files are not as they were any more.
@@ -207,6 +207,8 @@ class TableLog:
                 stats = json.loads(old["stats"]) | {"tightBounds": False}
                 file.add = old | {"deletionVector": vector, "stats": json.dumps(stats), "dataChange": True}
                 actions.append({"add": file.add})
+            else:
+                del marked[path]
         return self._commit(actions, metadata, read_version), marked
 
     def _commit(self, actions: list[dict[str, Any]], metadata: Mapping[str, Any], read_version: int) -> int:

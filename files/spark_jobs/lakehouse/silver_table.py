@@ -125,6 +125,7 @@ class SilverTable:
                 self._follow_rearranged()
                 heads = self._heads.of(changes)
         name = str(files[0]["path"])
+        self._files = {path: file for path, file in self._files.items() if path not in deleted}
         self._files |= {**marked, name: DataFile(files[0])}
         self._version = version
         places = ((key, Head(head, name, place)) for place, (key, head) in enumerate(latest))
