@@ -54,8 +54,8 @@ class SilverTable:
         noted = self._log.metadata
         if self._files and not noted:
             raise SilverTableError(
-                f"silver.{self.table.short_name} has rows, and does not say up to which events: something else "
-                "wrote it. Delete its folder, and it is made from bronze again"
+                f"silver.{self.table.short_name} has rows, and does not say up to which events: something "
+                "else wrote it. Delete its folder, and it is made from bronze again"
             )
         self.cursor = Cursor.from_json(noted.get("cursor"))
         self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
