@@ -128,11 +128,16 @@ class Silver:
     def _attempt(self, progress: _Progress, news: pa.Table | None, upto: int, stop: threading.Event) -> None:
         self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
         table, name = progress.table, progress.table.table.short_name
-        bronze = delta_io.read(self._spark, self._config.bronze_path, upto)
+
+        def bronze() -> (
+            DataFrame
+        ):  # only asked for when it is needed: to open a table costs more than a batch
+            return delta_io.read(self._spark, self._config.bronze_path, upto)
+
         try:
             if progress.version is None:
                 table.recover()
-            batches = _backlog(bronze, table) if news is None else [_of_table(news, table.table.name)]
+            batches = _backlog(bronze(), table) if news is None else [_of_table(news, table.table.name)]
             for rows in batches:
                 if stop.is_set():
                     progress.version = None

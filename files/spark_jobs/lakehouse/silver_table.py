@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -60,12 +60,12 @@ class SilverTable:
         self.cursor = Cursor.from_json(noted.get("cursor"))
         self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
 
-    def apply(self, rows: pa.Table, bronze: DataFrame) -> list[Event]:
+    def apply(self, rows: pa.Table, bronze: Callable[[], DataFrame]) -> list[Event]:
         """Folds a batch of the table's good bronze rows, which follows on what was applied before.
 
         Args:
             rows: The rows, in order, with `events.COLUMNS`.
-            bronze: All of bronze, to look up whether an event was delivered before.
+            bronze: Gives all of bronze, to look up whether an event was delivered before.
 
         Returns:
             The events.
@@ -75,7 +75,7 @@ class SilverTable:
             return events
         doubtful = [event for event in events if self._deliveries.may_know(event)]
         if doubtful:
-            self._deliveries.learn(self._past(bronze, doubtful))
+            self._deliveries.learn(self._past(bronze(), doubtful))
         new = list(first_deliveries(events, self._deliveries.knows))
         keys = {key for event in new for key in (event.key, event.old_key) if key is not None}
         heads = self._heads.of(keys)
