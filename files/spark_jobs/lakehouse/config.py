@@ -76,7 +76,7 @@ class Triggers:
     """Seconds between two looks of a layer for new work."""
 
     bronze: float = 10.0
-    silver: float = 30.0
+    silver: float = 10.0
     gold: float = 60.0
 
 
