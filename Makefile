@@ -10,8 +10,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 PLAY := ANSIBLE_DISPLAY_SKIPPED_HOSTS=false ansible-playbook
 TELL := ANSIBLE_STDOUT_CALLBACK=cdc.lakehouse.screen ansible-playbook
-# Servers are waited for most of the time: three at a time keep two cores busy.
-SIDE_BY_SIDE := pytest -n 3 -v
+# Servers are waited for half of the time: two at a time keep two cores busy, three only wait for each other.
+SIDE_BY_SIDE := pytest -n 2 -v
 STARTED := $(shell date +%s)
 phase = @printf '\n=== %s · %d s\n' '$(1)' $$(( $$(date +%s) - $(STARTED) ))
 
@@ -48,7 +48,7 @@ down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
 	@$(PLAY) lab/docker.yml lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
 
 .PHONY: test
-test: image jars lint  ## all tests but the long ones: what CI runs
+test: image jars lint  ## all tests but the long ones
 	@$(SIDE_BY_SIDE)
 
 .PHONY: test-all
@@ -56,7 +56,7 @@ test-all: image jars lint  ## all tests
 	@CDC_LONG_TESTS=1 $(SIDE_BY_SIDE)
 
 .PHONY: test-fast
-test-fast: jars lint  ## what needs no Docker
+test-fast: jars lint  ## what needs no Docker: what CI runs
 	@pytest tests/unit tests/spark
 
 .PHONY: lint
