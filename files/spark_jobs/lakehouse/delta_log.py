@@ -102,7 +102,7 @@ class TableLog:
         none = self._jvm.scala.Option.empty()
         snapshot = self._log.update(False, none, none)
         adds = (json.loads(add.json())["add"] for add in snapshot.allFiles().collectAsList())
-        return [self._data_file(add) for add in adds if add["partitionValues"] == partition]
+        return [self.data_file(add) for add in adds if add["partitionValues"] == partition]
 
     def commits_after(self, version: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """The commits after a version, oldest first, each as its actions."""
@@ -114,7 +114,8 @@ class TableLog:
 
     def data_file(self, add: dict[str, Any]) -> DataFile:
         """The file of an `add` action, with its deleted rows."""
-        return self._data_file(add)
+        vector = add.get("deletionVector")
+        return DataFile(add, BitMap64() if vector is None else self._deleted(vector))
 
     def read(self, file: DataFile, columns: list[str] | None = None) -> pa.Table:
         """A file's rows with their `place` in it, without those that are deleted."""
@@ -230,10 +231,6 @@ class TableLog:
             if any("Concurrent" in name for name in names):
                 raise Conflict(str(error.java_exception.getMessage())) from error
             raise
-
-    def _data_file(self, add: dict[str, Any]) -> DataFile:
-        vector = add.get("deletionVector")
-        return DataFile(add, BitMap64() if vector is None else self._deleted(vector))
 
     def _deleted(self, vector: dict[str, Any]) -> BitMap64:
         size = vector["sizeInBytes"]

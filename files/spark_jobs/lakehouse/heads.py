@@ -104,19 +104,6 @@ class Heads:
             raise
         self._db.execute("COMMIT")
 
-    def move(self, places: Iterable[tuple[Key, str, int]], state: dict[str, Any]) -> None:
-        """Notes where heads have moved to."""
-        self._db.execute("BEGIN")
-        self._db.executemany(
-            "UPDATE heads SET file = ?, place = ? WHERE key = ?",
-            ((file, place, _text(key)) for key, file, place in places),
-        )
-        self._db.executemany(
-            "INSERT OR REPLACE INTO state VALUES (?, ?)",
-            [(name, json.dumps(value)) for name, value in state.items()],
-        )
-        self._db.execute("COMMIT")
-
     @property
     def _selected(self) -> str:
         return ", ".join(f'heads."{name}"' for name in self._names)

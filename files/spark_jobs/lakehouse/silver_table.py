@@ -164,8 +164,8 @@ class SilverTable:
             added = set(self._files)
         self._version = version
         for path in added & self._files.keys():
-            self._heads.put(self._heads_in(self._files[path]), self._state)
-        self._heads.put((), self._state)
+            self._heads.put(self._heads_in(self._files[path]), {})
+        self._heads.put((), self._state)  # last: who dies before it begins again
 
     def _follow_rearranged(self) -> None:
         """Brings heads and files to the newest version, if others did no more than rearrange the table."""
