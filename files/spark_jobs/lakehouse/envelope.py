@@ -1,4 +1,4 @@
-"""Debezium's envelope: from Kafka rows to bronze rows, and from bronze rows to typed events. Pure."""
+"""Debezium's envelope: from Kafka rows to bronze rows. Pure."""
 
 from __future__ import annotations
 
@@ -77,45 +77,6 @@ def bronze_rows(kafka: DataFrame, tables: Mapping[str, Table], epochs: Mapping[s
         F.timestamp_micros(common("source")["ts_us"]).alias("source_ts"),
         F.current_timestamp().alias("ingested_at"),
         F.when(F.col("value").isNotNull(), error).alias("error"),
-    )
-
-
-def events(bronze: DataFrame, table: Table) -> DataFrame:
-    """The good events among a table's bronze rows, typed.
-
-    Returns:
-        The business columns (of a deleted row, those that the event has), `position` (epoch, partition,
-        offset), `identity_key` (the raw key), `lsn`, `tx_id`, `op`, `source_ts`, `snapshot`, and
-        `unavailable`: the names of the columns whose value the event does not tell (TOAST).
-    """
-    parsed = (
-        bronze.where((F.col("source_table") == table.name) & F.col("value").isNotNull())
-        .withColumn("_envelope", _envelope(table))
-        .where(_error(F.col("_envelope"), table).isNull())
-        .withColumn("_row", _row(F.col("_envelope")))
-    )
-    row = F.col("_row")
-    unavailable = [F.when(_is_unavailable(row[name]), F.lit(name)) for name in table.column_names]
-    return parsed.select(
-        *(
-            F.when(
-                ~_is_unavailable(row[column.name]), pgtypes.from_text(row[column.name], column.type)
-            ).alias(column.name)
-            for column in table.columns
-        ),
-        F.struct("epoch", "partition", "offset").alias("position"),
-        F.col("key").alias("identity_key"),
-        *("lsn", "tx_id", "op", "source_ts"),
-        (F.col("op") == "r").alias("snapshot"),
-        F.array_compact(F.array(*unavailable)).alias("unavailable"),
-    )
-
-
-def identities(bronze: DataFrame) -> DataFrame:
-    """Of each event what tells it from others, whether or not it is good, and its position."""
-    position = F.struct("epoch", "partition", "offset").alias("position")
-    return bronze.where("value is not null").select(
-        position, F.col("key").alias("identity_key"), "lsn", "tx_id", "op"
     )
 
 
