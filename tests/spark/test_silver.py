@@ -67,6 +67,13 @@ class Lake:
         )
         return [deliveries.version(row) for row in rows]
 
+    def forget(self) -> None:
+        """Frees what Delta keeps in memory of the tables."""
+        jvm: Any = self.spark._jvm
+        forget = jvm.org.apache.spark.sql.delta.DeltaLog.invalidateCache
+        for path in (self.config.bronze_path, self.config.silver_path(TABLE)):
+            forget(self.spark._jsparkSession, jvm.org.apache.hadoop.fs.Path(path))
+
     def commits(self) -> int:
         return delta_io.latest_version(self.spark, self.config.silver_path(TABLE))
 
@@ -325,4 +332,5 @@ def test_any_batching_and_redelivery_on_delta(
     try:
         assert lake.versions() == history([event for batch in batches for event in batch])
     finally:
+        lake.forget()
         shutil.rmtree(folder)

@@ -45,6 +45,12 @@ class Cursor:
         )
         return (epoch > self.epoch) | ((epoch == self.epoch) & ~passed)
 
+    def is_before(self, position: Position) -> bool:
+        """Whether a position comes after the cursor."""
+        if self.epoch is None or position.epoch != self.epoch:
+            return self.epoch is None or position.epoch > self.epoch
+        return position.offset > self.offsets.get(position.partition, -1)
+
     def past(self, positions: Iterable[Position]) -> Cursor:
         """The cursor when it has passed these positions, too."""
         last: dict[str, dict[int, int]] = {}

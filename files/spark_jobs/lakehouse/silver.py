@@ -1,8 +1,8 @@
 """Bronze to silver: reads what is new in bronze, and folds each table's events into its history.
 
-How far a table has come stands in its own commits. A table that starts, failed or was restored goes on
-from there; from then on it reads bronze's new commits alone. The work of a batch is done in the driver:
-it is small, and a Spark job for each table would cost many times as much.
+How far a table has come stands in its own commits; it goes on from there, and reads bronze's new commits
+alone. Where they are too many, or not in bronze's log any more, bronze is asked instead. The work of a
+batch is done in the driver: it is small, and a Spark job for each table would cost many times as much.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from operator import or_
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -34,6 +35,7 @@ from lakehouse.status import Status, failure
 CHUNK = 50_000
 """Events of a partition that a table applies at once when it catches up; bounds the memory it takes."""
 
+_FAR = 200  # versions of bronze: to ask it is quicker than to read them one by one
 _PARALLEL_TABLES = 2
 
 log = logging.getLogger(__name__)
@@ -66,11 +68,43 @@ def _schema(table: Table) -> str:
 
 @dataclass
 class _Progress:
-    """A table, and the bronze version up to which it follows; None: it has to recover first."""
+    """A table, and the bronze version up to which it has everything; None: it has to recover first."""
 
     table: SilverTable
     version: int | None = None
     backoff: Backoff = field(default_factory=Backoff)
+
+
+class _News:
+    """What has come to bronze between versions, good rows in order; read once for all tables."""
+
+    def __init__(self, bronze: TableLog, upto: int) -> None:
+        self._bronze = bronze
+        self._known: dict[int, pa.Table | None] = {}
+        self._lock = threading.Lock()
+        self.upto = upto
+
+    def since(self, version: int) -> pa.Table | None:
+        """What came after a version; None: too much to have at once, or the log tells no more."""
+        with self._lock:
+            if version not in self._known:
+                self._known[version] = self._read(version)
+            return self._known[version]
+
+    def _read(self, version: int) -> pa.Table | None:
+        if self.upto - version > _FAR:
+            return None
+        try:
+            commits = [actions for at, actions in self._bronze.commits_after(version) if at <= self.upto]
+        except Py4JJavaError as error:
+            log.info("bronze's commits after %d: %s", version, error.java_exception.getMessage())
+            return None
+        adds = [action["add"] for actions in commits for action in actions if "add" in action]
+        adds = [add for add in adds if add["dataChange"]]
+        if sum(json.loads(add["stats"])["numRecords"] for add in adds) > CHUNK:
+            return None
+        rows = [self._bronze.read(self._bronze.data_file(add), _READ) for add in adds]
+        return _good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
 
 
 class Silver:
@@ -103,49 +137,33 @@ class Silver:
 
     def step(self, stop: threading.Event) -> bool:
         """Applies what bronze has; true when every table has it all."""
-        upto = self._bronze.version
+        news = _News(self._bronze, self._bronze.version)
         due = [progress for progress in self._tables if progress.version is not None or progress.backoff.due]
-        news = {version: self._news(version, upto) for version in {progress.version for progress in due}}
-        list(
-            self._threads.map(
-                lambda progress: self._attempt(progress, news[progress.version], upto, stop), due
-            )
-        )
-        return all(progress.version == upto for progress in self._tables)
+        list(self._threads.map(lambda progress: self._attempt(progress, news, stop), due))
+        return all(progress.version == news.upto for progress in self._tables)
 
-    def _news(self, version: int | None, upto: int) -> pa.Table | None:
-        """What has come to bronze since a version; None: unknown, or so much that it is read in chunks."""
-        if version is None:
-            return None
-        commits = (actions for number, actions in self._bronze.commits_after(version) if number <= upto)
-        adds = [action["add"] for actions in commits for action in actions if "add" in action]
-        adds = [add for add in adds if add["dataChange"]]
-        if sum(json.loads(add["stats"])["numRecords"] for add in adds) > CHUNK:
-            return None
-        rows = [self._bronze.read(self._bronze.data_file(add), _READ) for add in adds]
-        return _good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
-
-    def _attempt(self, progress: _Progress, news: pa.Table | None, upto: int, stop: threading.Event) -> None:
+    def _attempt(self, progress: _Progress, news: _News, stop: threading.Event) -> None:
         self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
         table, name = progress.table, progress.table.table.short_name
 
         def bronze() -> (
             DataFrame
         ):  # only asked for when it is needed: to open a table costs more than a batch
-            return delta_io.read(self._spark, self._config.bronze_path, upto)
+            return delta_io.read(self._spark, self._config.bronze_path, news.upto)
 
         try:
             if progress.version is None:
-                table.recover()
-            batches = _backlog(bronze(), table) if news is None else [_of_table(news, table.table.name)]
-            for rows in batches:
+                table.recover(self._bronze.id)
+            since = table.bronze_version if progress.version is None else progress.version
+            new = news.since(since)
+            for rows in _backlog(bronze(), table) if new is None else [_of_table(new, table.table.name)]:
                 if stop.is_set():
                     progress.version = None
                     return
                 if not rows.num_rows:
                     continue
                 began = time.monotonic()
-                events = table.apply(rows, bronze)
+                events = table.apply(rows, bronze, since if new is None else news.upto)
                 committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
                 self._status.batch(
                     self.name, time.monotonic() - began, len(events), [latency.sample(committed)]
@@ -157,13 +175,13 @@ class Silver:
             log.exception("silver.%s failed; next try in %.0f s", name, wait)
             self._status.table(name, **failure(error))
         else:
-            progress.version = upto
+            progress.version = news.upto
             progress.backoff.succeeded()
             self._status.table(
                 name,
                 state="running",
                 error=None,
-                bronze_version=upto,
+                bronze_version=news.upto,
                 epoch=table.cursor.epoch,
                 offsets=dict(table.cursor.offsets),
             )

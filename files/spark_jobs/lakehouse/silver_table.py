@@ -36,6 +36,9 @@ class SilverTable:
         """Prepare; `recover` comes before the first `apply`."""
         self.table = table
         self.cursor = Cursor()
+        self.bronze_version = -1
+        """The version of bronze up to which the table has everything; it may have more."""
+        self._bronze_id = ""
         self._spark = spark
         self._log = TableLog(spark, config.silver_path(table))
         self._heads = Heads(config.state / f"{table.short_name}.sqlite", len(table.columns))
@@ -48,8 +51,12 @@ class SilverTable:
         self._stats = [*table.key, "version"]
         self.upkeep = delta_io.Upkeep(spark, config.silver_path(table))
 
-    def recover(self) -> None:
-        """Takes the cursor and the heads from the table's content."""
+    def recover(self, bronze_id: str) -> None:
+        """Takes the cursor and the heads from the table's content.
+
+        Args:
+            bronze_id: The bronze table's identity; versions of another one mean nothing.
+        """
         self._synchronize(anew=True)
         noted = self._log.metadata
         if self._files and not noted:
@@ -59,18 +66,22 @@ class SilverTable:
             )
         self.cursor = Cursor.from_json(noted.get("cursor"))
         self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
+        bronze = noted.get("bronze", {})
+        self._bronze_id = bronze_id
+        self.bronze_version = bronze["version"] if bronze.get("table") == bronze_id else -1
 
-    def apply(self, rows: pa.Table, bronze: Callable[[], DataFrame]) -> list[Event]:
-        """Folds a batch of the table's good bronze rows, which follows on what was applied before.
+    def apply(self, rows: pa.Table, bronze: Callable[[], DataFrame], bronze_version: int) -> list[Event]:
+        """Folds a batch of the table's good bronze rows; leaves out what was applied before.
 
         Args:
             rows: The rows, in order, with `events.COLUMNS`.
             bronze: Gives all of bronze, to look up whether an event was delivered before.
+            bronze_version: The version of bronze up to which the table has everything then.
 
         Returns:
             The events.
         """
-        events = list(self._events.of(rows))
+        events = [event for event in self._events.of(rows) if self.cursor.is_before(event.mark.position)]
         if not events:
             return events
         doubtful = [event for event in events if self._deliveries.may_know(event)]
@@ -85,8 +96,13 @@ class SilverTable:
         fold.apply(new)
         cursor = self.cursor.past(event.mark.position for event in events)
         deliveries = self._deliveries.after(events)
-        self._write(dict(fold.changes), heads, {"cursor": cursor.as_json(), "max_lsn": deliveries.max_lsn})
-        self.cursor, self._deliveries = cursor, deliveries
+        noted = {
+            "cursor": cursor.as_json(),
+            "max_lsn": deliveries.max_lsn,
+            "bronze": {"table": self._bronze_id, "version": bronze_version},
+        }
+        self._write(dict(fold.changes), heads, noted)
+        self.cursor, self._deliveries, self.bronze_version = cursor, deliveries, bronze_version
         return events
 
     def _past(self, bronze: DataFrame, doubtful: list[Event]) -> Iterable[tuple[tuple[Any, ...], Position]]:
