@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from lakehouse import envelope, scd2
+from lakehouse import scd2
 from lakehouse.config import Column, Table
-from lakehouse.events import COLUMNS
+from lakehouse.envelope import RECORD_COLUMNS, Envelopes
+from lakehouse.events import good
 from oracle import UNAVAILABLE, Event, Version
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import Row
 
 TABLE = Table(
     "public.things",
@@ -24,13 +23,15 @@ TABLE = Table(
 )
 TOPIC = "cdc.public.things"
 EPOCH = "0001/7/1/t"
-KAFKA_SCHEMA = (
-    "topic string, partition int, offset bigint, timestamp timestamp, "
-    "headers array<struct<key: string, value: binary>>, key binary, value binary"
-)
-_HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
-_TYPES = {name: pa.string() for name in ("epoch", "key", "value", "op")}
-_TYPES |= {"headers": _HEADERS, "partition": pa.int32()}
+KAFKA = {
+    "topic": pa.string(),
+    "partition": pa.int32(),
+    "offset": pa.int64(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "headers": pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())])),
+    "key": pa.binary(),
+    "value": pa.binary(),
+}
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -40,7 +41,7 @@ def record(offset: int, key: Any, value: Any, *, partition: int = 0, topic: str 
         item if item is None or isinstance(item, bytes) else json.dumps(item).encode()
         for item in (key, value)
     )
-    return (topic, partition, offset, _START, [], key, value)
+    return (topic, partition, offset, _START, [], key, value)  # as RECORD_COLUMNS names them
 
 
 def envelope_of(event: Event) -> dict[str, Any]:
@@ -56,17 +57,19 @@ def envelope_of(event: Event) -> dict[str, Any]:
     return {
         "before": row if event.op == "d" else None,
         "after": None if event.op == "d" else row,
-        "source": {"lsn": event.lsn, "txId": event.tx, "ts_us": at, "schema": "public", "table": "things"},
+        "source": {
+            **{"lsn": event.lsn, "txId": event.tx, "ts_us": at, "schema": "public", "table": "things"},
+            "snapshot": "last" if event.last else "true" if event.op == "r" else "false",
+        },
         "op": event.op,
     }
 
 
-def bronze(
-    spark: SparkSession, records: Iterable[tuple[Any, ...]], table: Table = TABLE, epoch: str = EPOCH
-) -> DataFrame:
+def bronze(records: Iterable[tuple[Any, ...]], table: Table = TABLE, epoch: str = EPOCH) -> pa.Table:
     """The bronze rows of records."""
-    kafka = spark.createDataFrame(list(records), KAFKA_SCHEMA)
-    return envelope.bronze_rows(kafka, {TOPIC: table}, {TOPIC: epoch})
+    told = [dict(zip(RECORD_COLUMNS, record, strict=True)) for record in records]
+    kafka = pa.Table.from_pylist(told, pa.schema(list(KAFKA.items())))
+    return Envelopes({TOPIC: table}).bronze_rows(kafka, {TOPIC: epoch}, 0)
 
 
 def records(events: Iterable[Event]) -> list[tuple[Any, ...]]:
@@ -76,31 +79,7 @@ def records(events: Iterable[Event]) -> list[tuple[Any, ...]]:
 
 def rows(events: Iterable[Event]) -> pa.Table:
     """The good bronze rows of events, as silver reads them."""
-    made = []
-    for event in events:
-        told = envelope_of(event)
-        source = told["source"]
-        key = None if event.key is None else json.dumps({"id": event.key})
-        where = {"epoch": EPOCH, "partition": 0, "offset": event.offset}
-        what = {"op": event.op, "lsn": event.lsn, "tx_id": event.tx, "source_ts": source["ts_us"]}
-        made.append({**where, "key": key, "value": json.dumps(told), "headers": [], **what})
-    return pa.Table.from_pylist(made, pa.schema([(name, _TYPES.get(name, pa.int64())) for name in COLUMNS]))
-
-
-def append_to_bronze(folder: Path, version: int, events: Iterable[Event]) -> None:
-    """Makes events the next version of a bronze table in a local folder, without Spark."""
-    made = rows(events)
-    at = made["source_ts"].cast(pa.timestamp("us", tz="UTC"))
-    made = made.set_column(made.schema.get_field_index("source_ts"), "source_ts", at)
-    made = made.append_column("source_table", pa.array([TABLE.name] * made.num_rows))
-    made = made.append_column("error", pa.nulls(made.num_rows, pa.string()))
-    name = f"part-{version}.parquet"
-    pq.write_table(made, folder / name)
-    size = (folder / name).stat().st_size
-    stats = json.dumps({"numRecords": made.num_rows})
-    add = {"path": name, "partitionValues": {}, "size": size, "modificationTime": 0, "dataChange": True}
-    log = folder / "_delta_log" / f"{version:020}.json"
-    log.write_text(json.dumps({"add": add | {"stats": stats}}) + "\n")
+    return good(bronze(records(events)))
 
 
 def expected(found: scd2.Version) -> Version:

@@ -24,6 +24,8 @@ class Event:
     at: int
     status: object = None
     note: object = None
+    last: bool = False
+    """Whether it is the last row of a snapshot, whose rows share their LSN."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,15 @@ def dedupe(events: Iterable[Event]) -> list[Event]:
 
 def history(events: Iterable[Event]) -> list[Version]:
     """Every version of every row, by key and number."""
-    rows: dict[int, list[Version]] = {}
+    events, rows = list(events), dict[int, list[Version]]()
     for event in dedupe(events):
         for key in list(rows) if event.key is None else [event.key]:
             step(rows.setdefault(key, []), event, key)
+        if event.last:  # what was not in the snapshot is gone
+            came = [other for other in events if other.offset <= event.offset]
+            there = {other.key for other in came if (other.op, other.lsn) == ("r", event.lsn)}
+            for key in rows.keys() - there:
+                step(rows[key], replace(event, op="d"), key)
     return [version for key in sorted(rows) for version in rows[key]]
 
 

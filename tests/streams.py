@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -19,11 +20,30 @@ def delete(key: int) -> dict[str, object]:
 TRUNCATE: dict[str, object] = {"key": None, "op": "t"}
 
 
-def in_order(*changes: dict[str, object]) -> list[Event]:
-    return [Event(offset=i, lsn=100 + i, tx=i, at=i, **change) for i, change in enumerate(changes)]
+def snapshot(**rows: object) -> list[dict[str, object]]:
+    """A snapshot's rows, by key as in `k1="a"`: they share their LSN, and the last says that it is."""
+    found = [put(int(key.removeprefix("k")), status, op="r") for key, status in rows.items()]
+    return [*found[:-1], {**found[-1], "last": True}]
 
 
-CASES: dict[str, list[dict[str, object]]] = {
+Step = dict[str, object] | list[dict[str, object]]
+"""A change, or several of the same LSN."""
+
+
+def in_order(*steps: Step) -> list[Event]:
+    return _events(steps, range(100, 100 + len(steps)), range(len(steps)))
+
+
+def _events(steps: Sequence[Step], lsns: Sequence[int], transactions: Sequence[int]) -> list[Event]:
+    found = [
+        {"lsn": lsn, "tx": tx, **change}
+        for step, lsn, tx in zip(steps, lsns, transactions, strict=True)
+        for change in (step if isinstance(step, list) else [step])
+    ]
+    return [Event(offset=i, at=i, **change) for i, change in enumerate(found)]
+
+
+CASES: dict[str, list[Step]] = {
     "every change of a key in a batch is a version": [put(1, "a", op="c"), put(1, "b"), put(1, "c")],
     "a snapshot row is an upsert": [put(1, "a", op="r"), put(1, "a", op="r"), put(1, "b", op="r")],
     "a delete closes and leaves a gap": [put(1, "a", op="c"), delete(1), put(1, "a", op="c")],
@@ -51,6 +71,20 @@ CASES: dict[str, list[dict[str, object]]] = {
         put(1, UNAVAILABLE, "new"),
         put(1, "c", UNAVAILABLE),
     ],
+    "a snapshot closes what it does not have": [
+        snapshot(k1="a", k2="a", k3="a"),
+        put(1, "b"),
+        snapshot(k1="b", k3="c"),
+        put(2, "a", op="c"),
+    ],
+    "a snapshot without its end closes nothing": [put(1, "a", op="c"), snapshot(k2="a", k3="a")[:1]],
+    "a snapshot of one row closes all others": [put(1, "a", op="c"), put(2, "a", op="c"), snapshot(k2="a")],
+    "a snapshot after a delete opens again": [
+        put(1, "a", op="c"),
+        delete(1),
+        snapshot(k1="a"),
+        snapshot(k2="b"),
+    ],
 }
 
 
@@ -65,17 +99,18 @@ changes = st.one_of(
     st.builds(delete, st.integers(1, 3)),
     st.just(TRUNCATE),
 )
+snapshots = st.dictionaries(
+    st.sampled_from(["k1", "k2", "k3"]), st.sampled_from(["a", "b", None]), min_size=1
+).map(lambda rows: snapshot(**rows))
+steps = st.one_of(changes, changes, changes, snapshots)
 
 
 @st.composite
 def redelivered_batches(draw: st.DrawFn) -> list[list[Event]]:
     """Any changes, with LSNs in any order, some of them delivered again, cut into any batches."""
-    made = draw(st.lists(changes, min_size=1, max_size=14))
+    made = draw(st.lists(steps, min_size=1, max_size=12))
     lsns = draw(st.permutations(range(len(made))))
-    first = [
-        Event(offset=0, lsn=lsn, tx=i // 2, at=i, **change)
-        for i, (change, lsn) in enumerate(zip(made, lsns, strict=True))
-    ]
+    first = _events(made, lsns, [i // 2 for i in range(len(made))])
     delivered: list[Event] = []
     done = 0
     while done < len(first):

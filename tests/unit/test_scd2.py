@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import deliveries
 import pytest
 from deliveries import TABLE
 from hypothesis import HealthCheck, given, settings
+from lakehouse import scd2
 from lakehouse.deliveries import Deliveries
 from lakehouse.events import Events
 from lakehouse.scd2 import Fold, Key, Version, first_deliveries
@@ -22,11 +23,14 @@ def fold_in_batches(batches: Sequence[Sequence[Event]]) -> list[Expected]:
     heads: dict[Key, Version] = {}
     closed: dict[tuple[Key, int], Version] = {}
     seen = Deliveries()
+    delivered: list[scd2.Event] = []
     for batch in batches:
         events = list(Events(TABLE).of(deliveries.rows(batch)))
         assert not any(seen.may_know(event) for event in events)
         touched = {event.key: heads[event.key] for event in events if event.key in heads}
-        fold = Fold([TABLE.column_names.index(name) for name in TABLE.tracked], touched, open_heads(heads))
+        delivered += events
+        tracked = [TABLE.column_names.index(name) for name in TABLE.tracked]
+        fold = Fold(tracked, touched, open_heads(heads), in_snapshot(delivered))
         fold.apply(first_deliveries(events, seen.knows))
         for key, change in fold.changes:
             assert change.before == heads.get(key)
@@ -43,6 +47,18 @@ def fold_in_batches(batches: Sequence[Sequence[Event]]) -> list[Expected]:
 
 def open_heads(heads: dict[Key, Version]):  # type: ignore[no-untyped-def]
     return lambda: [(key, head) for key, head in heads.items() if head.ended is None]
+
+
+def in_snapshot(delivered: list[scd2.Event]) -> Callable[[scd2.Mark], set[Key]]:
+    def keys(last: scd2.Mark) -> set[Key]:
+        came = [event for event in delivered if event.mark.position <= last.position]
+        return {
+            event.key
+            for event in came
+            if event.key is not None and (event.mark.op, event.mark.lsn) == ("r", last.lsn)
+        }
+
+    return keys
 
 
 @pytest.mark.parametrize("split", ["one batch", "a batch each"])

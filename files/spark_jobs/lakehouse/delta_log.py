@@ -138,8 +138,7 @@ class TableLog:
         Returns:
             The `add` action.
         """
-        folder = "/".join(f"{name}={value}" for name, value in partition.items())
-        name = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
+        name = f"{_folder(partition)}part-{uuid.uuid4()}.zstd.parquet"
         size = self._store(rows, name)
         return {
             "path": name,
@@ -152,14 +151,40 @@ class TableLog:
 
     def write_changes(self, rows: pa.Table, partition: Mapping[str, str]) -> dict[str, Any]:
         """Writes rows of the change data feed, with `_change_type`; returns the `cdc` action."""
-        folder = "/".join(f"{name}={value}" for name, value in partition.items())
-        name = f"_change_data/{folder}/cdc-{uuid.uuid4()}.zstd.parquet"
+        name = f"_change_data/{_folder(partition)}cdc-{uuid.uuid4()}.zstd.parquet"
         return {
             "path": name,
             "partitionValues": dict(partition),
             "size": self._store(rows, name),
             "dataChange": False,
         }
+
+    def append(
+        self, rows: pa.Table, stats: Collection[str], metadata: Mapping[str, Any], read_version: int
+    ) -> int:
+        """Adds rows to an unpartitioned table, in one commit.
+
+        Args:
+            rows: The rows.
+            stats: The columns to note least and greatest values of.
+            metadata: What is true of the table from then on.
+            read_version: The version that the rows follow on.
+
+        Returns:
+            The version.
+
+        Raises:
+            Conflict: Somebody else changed the table's rows since then.
+        """
+        add = self.write(rows, {}, stats)
+        while True:
+            try:
+                return self._commit([{"add": add}], metadata, read_version)
+            except Conflict:
+                for version, actions in self.commits_after(read_version):
+                    if changes_data(actions):
+                        raise
+                    read_version = version
 
     def commit(
         self,
@@ -215,7 +240,7 @@ class TableLog:
     def _commit(self, actions: list[dict[str, Any]], metadata: Mapping[str, Any], read_version: int) -> int:
         listed = self._jvm.java.util.ArrayList()
         domain = {"domain": DOMAIN, "configuration": json.dumps(metadata), "removed": False}
-        for action in [*actions, {"domainMetadata": domain}]:
+        for action in [*actions, {"domainMetadata": domain}]:  # two that write it conflict
             listed.add(self._delta.actions.Action.fromJson(json.dumps(action)))
         sequence = self._jvm.scala.jdk.javaapi.CollectionConverters.asScala(listed).toSeq()
         update = self._jvm.org.apache.spark.sql.streaming.OutputMode.Update()
@@ -302,6 +327,16 @@ class TableLog:
         return self._jvm.org.apache.hadoop.fs.Path(path)
 
 
+def changes_data(actions: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a commit's actions change the table's rows, and do not only rearrange them."""
+    files = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
+    return any(file.get("dataChange") for file in files)
+
+
+def _folder(partition: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}/" for name, value in partition.items())
+
+
 def _statistics(rows: pa.Table, columns: Collection[str]) -> dict[str, Any]:
     least: dict[str, Any] = {}
     greatest: dict[str, Any] = {}
@@ -315,8 +350,8 @@ def _statistics(rows: pa.Table, columns: Collection[str]) -> dict[str, Any]:
         if bounds["min"] is None:
             continue
         if isinstance(bounds["min"], str):
-            if len(bounds["max"]) > _STATS_LENGTH:
-                continue
+            if len(bounds["max"]) > _STATS_LENGTH:  # cut short it has to stay the greatest
+                bounds["max"] = bounds["max"][:_STATS_LENGTH] + "\U0010ffff"
             bounds["min"] = bounds["min"][:_STATS_LENGTH]
         least[name], greatest[name] = bounds["min"], bounds["max"]
     return {

@@ -1,14 +1,16 @@
-"""Debezium's envelope: from Kafka rows to bronze rows. Pure."""
+"""Debezium's envelope: from Kafka records to rows of bronze. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from lakehouse import pgtypes
 from lakehouse.config import Table
+from lakehouse.events import Events
 
 BRONZE_SCHEMA = """
     topic string, partition int, offset bigint, kafka_timestamp timestamp,
@@ -17,115 +19,103 @@ BRONZE_SCHEMA = """
     ingested_at timestamp, error string
 """
 
-_ROW_OPS = ("c", "u", "r")
-_CORRUPT = "_corrupt"
+RECORD_COLUMNS = ("topic", "partition", "offset", "timestamp", "headers", "key", "value")
+"""What is read of Kafka's records, as Spark's Kafka source names it."""
+
+_HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
+_MOMENT = pa.timestamp("us", tz="UTC")
+_RAW_TEXT = pc.CastOptions(pa.string(), allow_invalid_utf8=True)  # whatever was sent is kept
 
 
-def bronze_rows(kafka: DataFrame, tables: Mapping[str, Table], epochs: Mapping[str, str]) -> DataFrame:
-    """One row of bronze for each Kafka record, whatever is in it.
+class _Told(NamedTuple):
+    """What a record says, as far as it can be read."""
 
-    Args:
-        kafka: Records as Spark's Kafka source delivers them, headers included.
-        tables: The table that each topic carries.
-        epochs: The present epoch of each topic.
+    op: str | None = None
+    lsn: int | None = None
+    tx_id: int | None = None
+    source_ts: int | None = None
+    error: str | None = None
 
-    Returns:
-        Rows of BRONZE_SCHEMA; `error` says why a record is no event, and is null for good ones and for
-        tombstones.
-    """
-    rows = kafka.select(
-        "topic",
-        "partition",
-        "offset",
-        F.col("timestamp").alias("kafka_timestamp"),
-        "headers",
-        F.col("key").cast("string").alias("key"),
-        F.col("value").cast("string").alias("value"),
-        _lookup("topic", epochs).alias("epoch"),
-        _lookup("topic", {topic: table.name for topic, table in tables.items()}).alias("source_table"),
-    )
-    captured = list(tables.values())
-    for index, table in enumerate(captured):
-        envelope = F.when(F.col("source_table") == table.name, _envelope(table))
-        rows = rows.withColumn(f"_envelope_{index}", envelope)
-    envelopes = [F.col(f"_envelope_{index}") for index in range(len(captured))]
 
-    def common(field: str) -> Column:
-        return F.coalesce(*(envelope[field] for envelope in envelopes))
+_NOTHING = _Told()
+_NO_OBJECT = _Told(error="the value is no JSON object of an envelope's shape")
 
-    error = F.coalesce(
-        *(
-            F.when(F.col("source_table") == table.name, _error(envelope, table))
-            for envelope, table in zip(envelopes, captured, strict=True)
+
+class Envelopes:
+    """Reads the records of some topics."""
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        """Prepare; `tables` gives the table that each topic carries."""
+        self._names = {topic: table.name for topic, table in tables.items()}
+        self._events = {topic: Events(table) for topic, table in tables.items()}
+
+    def bronze_rows(self, records: pa.Table, epochs: Mapping[str, str], now: int) -> pa.Table:
+        """One row of bronze for each Kafka record, whatever is in it.
+
+        Args:
+            records: Rows with `RECORD_COLUMNS`.
+            epochs: The present epoch of each topic.
+            now: Microseconds since 1970.
+
+        Returns:
+            Rows of BRONZE_SCHEMA; `error` says why a record is no event, and is null for good ones and for
+            tombstones.
+        """
+        topics = records["topic"].to_pylist()
+        payloads = (records[name].to_pylist() for name in ("key", "value"))
+        told = [_read(self._events[topic], *pair) for topic, *pair in zip(topics, *payloads, strict=True)]
+        op, lsn, tx_id, source_ts, error = zip(*told, strict=True) if told else ([],) * 5
+        moments = pa.array(source_ts, pa.int64()).view(_MOMENT)
+        return pa.table(
+            {
+                "topic": records["topic"],
+                "partition": records["partition"],
+                "offset": records["offset"],
+                "kafka_timestamp": records["timestamp"].cast(_MOMENT),
+                "headers": records["headers"].cast(_HEADERS),
+                "key": pc.cast(records["key"], options=_RAW_TEXT),
+                "value": pc.cast(records["value"], options=_RAW_TEXT),
+                "epoch": pa.array([epochs[topic] for topic in topics], pa.string()),
+                "source_table": pa.array([self._names[topic] for topic in topics], pa.string()),
+                "op": pa.array(op, pa.string()),
+                "lsn": pa.array(lsn, pa.int64()),
+                "tx_id": pa.array(tx_id, pa.int64()),
+                "source_ts": moments,
+                "ingested_at": pa.array([now] * len(told), pa.int64()).view(_MOMENT),
+                "error": pa.array(error, pa.string()),
+            }
         )
-    )
-    return rows.select(
-        *(
-            "topic",
-            "partition",
-            "offset",
-            "kafka_timestamp",
-            "headers",
-            "key",
-            "value",
-            "epoch",
-            "source_table",
-        ),
-        common("op").alias("op"),
-        common("source")["lsn"].alias("lsn"),
-        common("source")["txId"].alias("tx_id"),
-        F.timestamp_micros(common("source")["ts_us"]).alias("source_ts"),
-        F.current_timestamp().alias("ingested_at"),
-        F.when(F.col("value").isNotNull(), error).alias("error"),
-    )
 
 
-def _envelope(table: Table) -> Column:
-    # Every value as text: only so can a bad one be told from a null, and nothing is rounded on the way.
-    row = ", ".join(f"`{name}`: string" for name in table.column_names)
-    schema = (
-        f"op string, source struct<lsn: bigint, txId: bigint, ts_us: bigint>, "
-        f"before struct<{row}>, after struct<{row}>, {_CORRUPT} string"
-    )
-    return F.from_json("value", schema, {"columnNameOfCorruptRecord": _CORRUPT})
+def _read(events: Events, key: bytes | None, value: bytes | None) -> _Told:
+    if value is None:
+        return _NOTHING
+    try:
+        told = orjson.loads(value)
+        (key or b"").decode()
+    except UnicodeDecodeError:
+        return _Told(error="the key is no text")
+    except orjson.JSONDecodeError:
+        return _NO_OBJECT
+    if not isinstance(told, dict) or not isinstance(told.get("source") or {}, dict):
+        return _NO_OBJECT
+    source = told.get("source") or {}
+    op, lsn, tx_id, at = told.get("op"), source.get("lsn"), source.get("txId"), source.get("ts_us")
+    found = _Told(op if isinstance(op, str) else None, _integer(lsn), _integer(tx_id), _integer(at))
+    return found._replace(error=_missing(told, source, found) or events.fault(told))
 
 
-def _row(envelope: Column) -> Column:
-    return F.when(envelope["op"] == "d", envelope["before"]).otherwise(envelope["after"])
+def _missing(told: dict[str, Any], source: dict[str, Any], found: _Told) -> str | None:
+    if told.get("op") is None:
+        return "op is missing"
+    for name, value, read in (
+        ("lsn", source.get("lsn"), found.lsn),
+        ("ts_us", source.get("ts_us"), found.source_ts),
+    ):
+        if read is None:
+            return f"source.{name} is missing" if value is None else f"source.{name}: {value} is no bigint"
+    return None
 
 
-def _error(envelope: Column, table: Table) -> Column:
-    """Why the record is no event of the table; null when it is one."""
-    op, row = envelope["op"], _row(envelope)
-    has_row = op.isin("d", *_ROW_OPS)
-
-    def bad_value(name: str) -> Column:
-        pg_type, text = table.column(name).type, row[name]
-        wrong = text.isNotNull() & ~_is_unavailable(text) & pgtypes.from_text(text, pg_type).isNull()
-        return F.when(wrong, F.concat(F.lit(f"{name}: "), text, F.lit(f" is no {pg_type}")))
-
-    def missing_key(name: str) -> Column:
-        return F.when(has_row & row[name].isNull(), F.lit(f"the key column {name} is missing"))
-
-    return F.coalesce(
-        F.when(
-            envelope.isNull() | envelope[_CORRUPT].isNotNull(),
-            F.lit("the value is no JSON object of an envelope's shape"),
-        ),
-        F.when(op.isNull(), F.lit("op is missing")),
-        F.when(~op.isin("d", "t", *_ROW_OPS), F.concat(F.lit("op is unknown: "), op)),
-        F.when(envelope["source"]["lsn"].isNull(), F.lit("source.lsn is missing")),
-        F.when(envelope["source"]["ts_us"].isNull(), F.lit("source.ts_us is missing")),
-        F.when(has_row & row.isNull(), F.lit("the row is missing")),
-        *(missing_key(name) for name in table.key),
-        *(bad_value(name) for name in table.column_names),
-    )
-
-
-def _is_unavailable(text: Column) -> Column:
-    return F.coalesce(text.isin(*pgtypes.UNAVAILABLE), F.lit(False))
-
-
-def _lookup(column: str, values: Mapping[str, str]) -> Column:
-    pairs: Sequence[Column] = [F.lit(part) for pair in values.items() for part in pair]
-    return F.create_map(*pairs)[F.col(column)]
+def _integer(value: Any) -> int | None:
+    return value if type(value) is int and -(1 << 63) <= value < 1 << 63 else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse import pgtypes, values
 from lakehouse.config import Table
@@ -16,7 +17,17 @@ from lakehouse.values import Value
 COLUMNS = ("epoch", "partition", "offset", "key", "value", "headers", "op", "lsn", "tx_id", "source_ts")
 """The columns of bronze that tell an event; `source_ts` as microseconds since 1970."""
 
+_ROW_OPS = ("c", "u", "r", "d")
+_SNAPSHOT_ENDS = ("last", "last_in_data_collection")
 _OLD_KEY = "__debezium.oldkey"
+
+
+def good(rows: pa.Table) -> pa.Table:
+    """The good events among bronze rows, in order, with `COLUMNS` as silver wants them."""
+    rows = rows.filter(pc.and_(pc.is_valid(rows["value"]), pc.is_null(rows["error"])))
+    at = rows["source_ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    rows = rows.set_column(rows.schema.get_field_index("source_ts"), "source_ts", at)
+    return rows.sort_by([(name, "ascending") for name in ("epoch", "partition", "offset")])
 
 
 class EventError(Exception):
@@ -45,6 +56,32 @@ class Events:
                     f"{epoch} cannot be read ({error!r}); bronze has it as good"
                 ) from error
 
+    def fault(self, told: dict[str, Any]) -> str | None:
+        """Why what a record tells is no event of the table; None when it is one."""
+        op = told["op"]
+        if op == "t":
+            return None
+        if op not in _ROW_OPS:
+            return f"op is unknown: {op}"
+        row = told.get("before" if op == "d" else "after")
+        if row is None:
+            return "the row is missing"
+        if not isinstance(row, dict):
+            return "the value is no JSON object of an envelope's shape"
+        for place in self._key:
+            name = self._columns[place][0]
+            if row.get(name) is None:
+                return f"the key column {name} is missing"
+        for (name, read, may_be_left_out), column in zip(self._columns, self._table.columns, strict=True):
+            value = row.get(name)
+            if value is None or (may_be_left_out and values.is_unavailable(value)):
+                continue
+            try:
+                read(value)
+            except values.BadValue:
+                return f"{name}: {values.text(value)} is no {column.type}"
+        return None
+
     def key(self, text: str | None) -> Key | None:
         """The key of a Kafka record's key; None where it has none."""
         return None if text is None else self._key_of(orjson.loads(text))
@@ -58,7 +95,8 @@ class Events:
         row, unavailable = self._row(told["after"])
         key = tuple(row[place] for place in self._key)
         old_key = self._old_key(headers) if unavailable else None
-        return Event(mark, tx_id, key, row, unavailable, old_key)
+        ends_snapshot = mark.op == "r" and told["source"].get("snapshot") in _SNAPSHOT_ENDS
+        return Event(mark, tx_id, key, row, unavailable, old_key, ends_snapshot)
 
     def _key_of(self, told: dict[str, Any]) -> Key:
         return tuple(self._columns[place][1](told[self._columns[place][0]]) for place in self._key)

@@ -1,4 +1,4 @@
-"""PostgreSQL types in Spark: which type a column gets, and how Debezium's text becomes its value.
+"""PostgreSQL types in Spark: which type a column gets. How a value becomes one is in `values`.
 
 Debezium is set to send numeric as text and times as ISO 8601 text. Policies:
 
@@ -14,9 +14,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-
-from pyspark.sql import Column
-from pyspark.sql import functions as F
 
 _PLAIN = {
     "smallint": "smallint",
@@ -53,23 +50,6 @@ def spark_type(pg_type: str) -> str:
     if digits := _digits(pg_type):
         return f"decimal({digits[0]},{digits[1]})"
     return "string"
-
-
-def from_text(text: Column, pg_type: str) -> Column:
-    """The typed value of Debezium's text; null where the text is no value of the type."""
-    target = spark_type(pg_type)
-    if target == "string":
-        return text
-    if target == "binary":
-        return F.try_to_binary(text, F.lit("base64"))
-    if target == "date" or target == "timestamp_ntz":
-        return F.rtrim(text, F.lit("Z")).try_cast(target)  # the Z marks no time zone here
-    if digits := _digits(pg_type):
-        precision, scale = digits
-        value = text.try_cast(target)
-        exact = text.try_cast(f"decimal(38,{38 - precision + scale})")
-        return F.when(value == exact, value)
-    return text.try_cast(target)
 
 
 def _digits(pg_type: str) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ order, identity, truncates and what TOAST leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -47,6 +47,8 @@ class Event(NamedTuple):
         row: The values of all columns after the change; None of what was deleted.
         unavailable: The columns, by their place, whose values the event does not tell (TOAST).
         old_key: The key that the row had before, where the event says so.
+        ends_snapshot: Whether it is the last row of a snapshot of the table. A snapshot is told from others
+            by its LSN, which all its rows have.
     """
 
     mark: Mark
@@ -55,6 +57,7 @@ class Event(NamedTuple):
     row: Row | None
     unavailable: tuple[int, ...] = ()
     old_key: Key | None = None
+    ends_snapshot: bool = False
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -103,17 +106,20 @@ class Fold:
         tracked: Sequence[int],
         heads: Mapping[Key, Version],
         open_heads: Callable[[], Iterable[tuple[Key, Version]]],
+        in_snapshot: Callable[[Mark], Collection[Key]],
     ) -> None:
         """Prepare.
 
         Args:
             tracked: The places of the columns whose change makes a version.
             heads: The table's heads, of the keys and old keys of the batch at least.
-            open_heads: Gives every open head of the table, for a truncate.
+            open_heads: Gives every open head of the table, for a truncate and the end of a snapshot.
+            in_snapshot: Gives the keys that a snapshot had, of which it is told the last row.
         """
         self._tracked: Callable[[Row], Any] = itemgetter(*tracked) if tracked else lambda _: None
         self._heads = heads
         self._open_heads = open_heads
+        self._in_snapshot = in_snapshot
         self._changes: dict[Key, Change] = {}
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -127,6 +133,8 @@ class Fold:
                 self._end(change, event.mark)
             else:
                 self._put(change, event)
+            if event.ends_snapshot:
+                self._end_what_is_gone(event.mark)
 
     @property
     def changes(self) -> Iterator[tuple[Key, Change]]:
@@ -141,10 +149,22 @@ class Fold:
         return change
 
     def _truncate(self, mark: Mark) -> None:
-        for key, head in self._open_heads():
-            self._changes.setdefault(key, Change(before=head, head=head))
+        self._know_open_heads()
         for change in self._changes.values():
             self._end(change, mark)
+
+    def _end_what_is_gone(self, snapshot: Mark) -> None:
+        """Ends what was open and is not in a snapshot: nobody looked when it was deleted."""
+        self._know_open_heads()
+        unseen = [(key, change) for key, change in self._changes.items() if not _is_of(change.head, snapshot)]
+        there = self._in_snapshot(snapshot) if unseen else ()
+        for key, change in unseen:
+            if key not in there:
+                self._end(change, snapshot)
+
+    def _know_open_heads(self) -> None:
+        for key, head in self._open_heads():
+            self._changes.setdefault(key, Change(before=head, head=head))
 
     def _end(self, change: Change, mark: Mark) -> None:
         if change.head is not None and change.head.ended is None:
@@ -176,6 +196,14 @@ class Fold:
         for place in event.unavailable:
             row[place] = last.row[place] if last is not None else None
         return tuple(row)
+
+
+def _is_of(head: Version | None, snapshot: Mark) -> bool:
+    """Whether a snapshot touched a head last, or it is none that could end."""
+    if head is None or head.ended is not None:
+        return True
+    applied = head.applied
+    return (applied.position.epoch, applied.op, applied.lsn) == (snapshot.position.epoch, "r", snapshot.lsn)
 
 
 def first_deliveries(events: Iterable[Event], was_delivered: Callable[[Event], bool]) -> Iterator[Event]:

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 from lakehouse import delta_io, latency, pgtypes
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
-from lakehouse.events import COLUMNS
+from lakehouse.events import COLUMNS, good
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS
 from lakehouse.retry import Backoff
 from lakehouse.silver_table import SilverTable
@@ -104,7 +104,7 @@ class _News:
         if sum(json.loads(add["stats"])["numRecords"] for add in adds) > CHUNK:
             return None
         rows = [self._bronze.read(self._bronze.data_file(add), _READ) for add in adds]
-        return _good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
+        return good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
 
 
 class Silver:
@@ -214,15 +214,7 @@ def _chunks(rows: DataFrame, epoch: str, ranges: list[Row]) -> Iterator[pa.Table
             & F.col("offset").between(row.low + step, row.low + step + CHUNK - 1)
             for row in ranges
         )
-        yield _good(rows.where(reduce(or_, in_chunk)).toArrow())
-
-
-def _good(rows: pa.Table) -> pa.Table:
-    """The events among bronze rows, in order."""
-    rows = rows.filter(pc.and_(pc.is_valid(rows["value"]), pc.is_null(rows["error"])))
-    at = rows["source_ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    rows = rows.set_column(rows.schema.get_field_index("source_ts"), "source_ts", at)
-    return rows.sort_by([(name, "ascending") for name in ("epoch", "partition", "offset")])
+        yield good(rows.where(reduce(or_, in_chunk)).toArrow())
 
 
 def _of_table(rows: pa.Table, name: str) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from lakehouse import delta_io, layout, values
 from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.deliveries import Deliveries
-from lakehouse.delta_log import Conflict, DataFile, TableLog
+from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data
 from lakehouse.events import Events
 from lakehouse.heads import Head, Heads
 from lakehouse.scd2 import Change, Event, Fold, Key, Mark, Position, Version, first_deliveries
@@ -90,9 +91,9 @@ class SilverTable:
         new = list(first_deliveries(events, self._deliveries.knows))
         keys = {key for event in new for key in (event.key, event.old_key) if key is not None}
         heads = self._heads.of(keys)
-        fold = Fold(
-            self._tracked, {key: head.version for key, head in heads.items()}, self._open_heads(heads)
-        )
+        versions = {key: head.version for key, head in heads.items()}
+        in_snapshot = partial(self._in_snapshot, bronze)
+        fold = Fold(self._tracked, versions, self._open_heads(heads), in_snapshot)
         fold.apply(new)
         cursor = self.cursor.past(event.mark.position for event in events)
         deliveries = self._deliveries.after(events)
@@ -116,6 +117,24 @@ class SilverTable:
             key = None if row["op"] == "t" else self._events.key(row["key"])
             position = Position(row["epoch"], row["partition"], row["offset"])
             yield (row["epoch"], key, row["tx_id"], row["lsn"], row["op"]), position
+
+    def _in_snapshot(self, bronze: Callable[[], DataFrame], last: Mark) -> set[Key]:
+        """The keys that a snapshot had, as bronze has it; those of bad records may have been in it."""
+        epoch, _, offset = last.position
+        mine = (F.col("source_table") == self.table.name) & (F.col("epoch") == epoch)
+        of_it = ((F.col("op") == "r") & (F.col("lsn") == last.lsn)) | F.col("error").isNotNull()
+        keys = bronze().where(mine & of_it & (F.col("offset") <= offset)).select("key", "error").toArrow()
+        found: set[Key] = set()
+        for text, error in zip(*(keys[name].to_pylist() for name in ("key", "error")), strict=True):
+            try:
+                key = self._events.key(text)
+            except (ValueError, KeyError, TypeError):
+                if error is None:
+                    raise
+                continue
+            if key is not None:
+                found.add(key)
+        return found
 
     def _open_heads(self, known: dict[Key, Head]) -> Any:
         def all_of_them() -> Iterable[tuple[Key, Version]]:
@@ -186,7 +205,7 @@ class SilverTable:
     def _follow_rearranged(self) -> None:
         """Brings heads and files to the newest version, if others did no more than rearrange the table."""
         commits = self._commits_since(self._heads.state, self._log.version)
-        if commits is None or any(_changes_data(actions) for actions in commits):
+        if commits is None or any(changes_data(actions) for actions in commits):
             raise SilverTableError(
                 f"silver.{self.table.short_name} was changed by somebody else: its events are folded again"
             )
@@ -202,7 +221,7 @@ class SilverTable:
             log.info("silver.%s: %s", self.table.short_name, error.java_exception.getMessage())
             return None
         whole = len(commits) == version - noted["version"]
-        ours = all("domainMetadata" in kinds for kinds in map(_kinds, filter(_changes_data, commits)))
+        ours = all("domainMetadata" in kinds for kinds in map(_kinds, filter(changes_data, commits)))
         return commits if whole and ours else None
 
     def _follow(self, commits: list[list[dict[str, Any]]]) -> set[str]:
@@ -266,11 +285,6 @@ class SilverTableError(Exception):
 
 def _kinds(actions: list[dict[str, Any]]) -> set[str]:
     return {kind for action in actions for kind in action}
-
-
-def _changes_data(actions: list[dict[str, Any]]) -> bool:
-    files = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
-    return any(file.get("dataChange") for file in files)
 
 
 _TIME = pa.timestamp("us", tz="UTC")

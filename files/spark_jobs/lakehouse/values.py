@@ -62,7 +62,7 @@ def reader(pg_type: str) -> Reader:
         "timestamp": lambda value: _microseconds(value, zoned=True),
         "timestamp_ntz": lambda value: _microseconds(value, zoned=False),
         "binary": _base64,
-        "string": _text,
+        "string": text,
     }
     return readers[kind]
 
@@ -129,7 +129,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A JSON value as the text that Debezium would have sent for it."""
     return value if isinstance(value, str) else _json(value)
 
 
