@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lakehouse import config, delta_io, models, pipeline
 from lakehouse.config import Column, Config, Table
-from lakehouse.gold import Gold
+from lakehouse.gold import Gold, forget
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, SparkSession
 
@@ -185,14 +185,17 @@ def test_refreshed_by_keys_is_computed_in_full(shop: Shop) -> None:
         shop.check()
 
 
-def test_a_model_whose_commits_do_not_tell_is_computed_in_full(shop: Shop) -> None:
-    shop.refresh()
+def test_a_model_that_was_forgotten_is_computed_in_full(shop: Shop) -> None:
+    """What somebody planted in a row that no change touches goes."""
     for name, rows in random_shop(random.Random(1)).items():
         shop.set(name, rows)
+    shop.refresh()
     model = next(model for model in models.load_all(MODELS) if model.name == "customer_value")
-    shop.stored(model).limit(0).write.format("delta").mode("overwrite").option("userMetadata", "{}").save(
-        shop.config.gold_path(model.name)
-    )
+    shop.spark.sql(f"UPDATE delta.`{shop.config.gold_path(model.name)}` SET orders = 77")
+    shop.restart()
+    shop.refresh()
+    assert {row.orders for row in shop.stored(model).collect()} == {77}
+    forget(shop.spark, shop.config, model)
     shop.restart()
     shop.refresh()
     shop.check()

@@ -243,6 +243,18 @@ def test_a_new_snapshot_closes_what_was_deleted_while_nobody_looked(lake: Lake) 
     ]
 
 
+def test_a_table_that_was_emptied_is_made_from_bronze_again(lake: Lake) -> None:
+    for batch in (EVENTS[:3], EVENTS[3:]):
+        lake.write_bronze(batch)
+        lake.step()
+    lake.spark.sql(f"UPDATE delta.`{lake.config.silver_path(TABLE)}` SET status = 'planted'")
+    TableLog(lake.spark, lake.config.silver_path(TABLE)).clear()
+    assert lake.versions() == []
+    lake.restart()
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
 @pytest.mark.parametrize("lost", ["all of it", "its newest commits"])
 def test_heads_that_are_lost_are_read_from_the_table(lake: Lake, lost: str) -> None:
     state = lake.config.state

@@ -99,10 +99,12 @@ class TableLog:
 
     def files(self, partition: Mapping[str, str]) -> list[DataFile]:
         """The files of a partition in the newest version."""
+        return [self.data_file(add) for add in self._adds() if add["partitionValues"] == partition]
+
+    def _adds(self) -> Iterator[dict[str, Any]]:
         none = self._jvm.scala.Option.empty()
         snapshot = self._log.update(False, none, none)
-        adds = (json.loads(add.json())["add"] for add in snapshot.allFiles().collectAsList())
-        return [self.data_file(add) for add in adds if add["partitionValues"] == partition]
+        return (json.loads(add.json())["add"] for add in snapshot.allFiles().collectAsList())
 
     def commits_after(self, version: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """The commits after a version, oldest first, each as its actions."""
@@ -237,9 +239,26 @@ class TableLog:
                 del marked[path]
         return self._commit(actions, metadata, read_version), marked
 
-    def _commit(self, actions: list[dict[str, Any]], metadata: Mapping[str, Any], read_version: int) -> int:
+    def clear(self) -> int:
+        """Removes every row, and what the last commit of `commit` said; returns the version."""
+        while True:
+            version, now = self.version, time.time_ns() // _NANOS
+            actions: list[dict[str, Any]] = []
+            for add in self._adds():
+                removed = {"deletionTimestamp": now, "dataChange": True, "extendedFileMetadata": True}
+                kept = ("path", "partitionValues", "size", "deletionVector")
+                actions.append({"remove": removed | {name: add[name] for name in kept if name in add}})
+            try:
+                return self._commit(actions, None, version)
+            except Conflict:
+                continue
+
+    def _commit(
+        self, actions: list[dict[str, Any]], metadata: Mapping[str, Any] | None, read_version: int
+    ) -> int:
         listed = self._jvm.java.util.ArrayList()
-        domain = {"domain": DOMAIN, "configuration": json.dumps(metadata), "removed": False}
+        configuration = "" if metadata is None else json.dumps(metadata)
+        domain = {"domain": DOMAIN, "configuration": configuration, "removed": metadata is None}
         for action in [*actions, {"domainMetadata": domain}]:  # two that write it conflict
             listed.add(self._delta.actions.Action.fromJson(json.dumps(action)))
         sequence = self._jvm.scala.jdk.javaapi.CollectionConverters.asScala(listed).toSeq()
@@ -331,6 +350,12 @@ def changes_data(actions: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a commit's actions change the table's rows, and do not only rearrange them."""
     files = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
     return any(file.get("dataChange") for file in files)
+
+
+def tells(actions: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a commit's actions say what is true of the table from then on, as `commit` does."""
+    told = [action["domainMetadata"] for action in actions if "domainMetadata" in action]
+    return any(domain["domain"] == DOMAIN and not domain["removed"] for domain in told)
 
 
 def _folder(partition: Mapping[str, str]) -> str:

@@ -225,6 +225,20 @@ class Gold:
         return True
 
 
+def forget(spark: SparkSession, config: Config, model: Model) -> None:
+    """Makes a model be computed in full, when gold runs the next time; until then it stays as it is."""
+    path = config.gold_path(model.name)
+    if delta_io.latest_version(spark, path) < 0:
+        return
+    spark.conf.set(delta_io.USER_METADATA, json.dumps({}))
+    try:
+        spark.sql(
+            f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('lakehouse.forgotten' = '{time.time():.0f}')"
+        )
+    finally:
+        spark.conf.unset(delta_io.USER_METADATA)
+
+
 class GoldError(Exception):
     """Models failed in a run that ends when silver's present content is in gold."""
 

@@ -18,7 +18,7 @@ from lakehouse import delta_io, layout, values
 from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.deliveries import Deliveries
-from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data
+from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data, tells
 from lakehouse.events import Events
 from lakehouse.heads import Head, Heads
 from lakehouse.scd2 import Change, Event, Fold, Key, Mark, Position, Version, first_deliveries
@@ -221,7 +221,7 @@ class SilverTable:
             log.info("silver.%s: %s", self.table.short_name, error.java_exception.getMessage())
             return None
         whole = len(commits) == version - noted["version"]
-        ours = all("domainMetadata" in kinds for kinds in map(_kinds, filter(changes_data, commits)))
+        ours = all(tells(actions) for actions in commits if changes_data(actions))
         return commits if whole and ours else None
 
     def _follow(self, commits: list[list[dict[str, Any]]]) -> set[str]:
@@ -281,10 +281,6 @@ class SilverTable:
 
 class SilverTableError(Exception):
     """The table is not as it was left; what was made of the events does not fit it."""
-
-
-def _kinds(actions: list[dict[str, Any]]) -> set[str]:
-    return {kind for action in actions for kind in action}
 
 
 _TIME = pa.timestamp("us", tz="UTC")
