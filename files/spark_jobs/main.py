@@ -14,7 +14,9 @@ from lakehouse import catalog, config, models
 def main() -> int:
     """Runs one job; returns the process's exit code."""
     parser = argparse.ArgumentParser(description="Jobs of the change-data-capture lakehouse.")
-    parser.add_argument("job", choices=["bronze", "silver", "gold", "pipeline", "verify", "catalog"])
+    parser.add_argument(
+        "job", choices=["bronze", "silver", "gold", "pipeline", "maintain", "verify", "catalog"]
+    )
     parser.add_argument("--config", type=Path, required=True, help="settings file (pipeline.yml)")
     parser.add_argument("--available-now", action="store_true", help="end when what is there now is done")
     arguments = parser.parse_args()
@@ -35,12 +37,15 @@ def main() -> int:
         print(json.dumps(offered, indent=1))
         return 0
 
-    from lakehouse import pipeline, spark
+    from lakehouse import maintenance, pipeline, spark
     from lakehouse.status import LAYERS
 
     layers = LAYERS if arguments.job == "pipeline" else (arguments.job,)
     session = spark.session(f"lakehouse-{arguments.job}")
     try:
+        if arguments.job == "maintain":
+            maintenance.clean(session, settings)
+            return 0
         (pipeline.run_now if arguments.available_now else pipeline.run)(session, settings, layers)
     finally:
         session.stop()

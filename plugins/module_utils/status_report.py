@@ -130,6 +130,11 @@ def _pipeline_problems(pipeline: Mapping[str, Any], limits: Limits, now: float) 
     if age > limits.status_age_seconds:
         yield Problem(f"the pipeline has said nothing for {age:.0f} s", JOURNAL)
         return
+    if pipeline.get("maintenance", {}).get("state") == "failed":
+        yield Problem(
+            f"old files are not deleted, storage grows: {_message(pipeline['maintenance'])}",
+            "it is tried again within an hour; " + JOURNAL,
+        )
     for layer in LAYERS:
         state = pipeline["layers"][layer]
         if state["state"] == "failed":

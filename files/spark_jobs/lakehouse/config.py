@@ -73,11 +73,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Triggers:
-    """Seconds between two looks of a layer for new work."""
+    """Seconds between two looks of a layer for new work, and between two cleanings of the tables' files."""
 
     bronze: float = 10.0
     silver: float = 10.0
     gold: float = 60.0
+    maintenance: float = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def parse(data: Any, origin: str = "pipeline.yml") -> Config:
             bronze=triggers.number("bronze", default=Triggers.bronze),
             silver=triggers.number("silver", default=Triggers.silver),
             gold=triggers.number("gold", default=Triggers.gold),
+            maintenance=triggers.number("maintenance", default=Triggers.maintenance),
         ),
         gold_models=Path(root.text("gold_models")),
         status_file=Path(root.text("status_file")),

@@ -12,17 +12,14 @@ from typing import Protocol
 
 from pyspark.sql import SparkSession
 
-from lakehouse import bronze, gold, models, silver
+from lakehouse import bronze, requests, silver
 from lakehouse.bronze import Bronze
 from lakehouse.config import Config
-from lakehouse.delta_log import TableLog
 from lakehouse.gold import Gold
+from lakehouse.maintenance import Maintenance
 from lakehouse.retry import Backoff
 from lakehouse.silver import Silver
 from lakehouse.status import LAYERS, Status
-
-REBUILD = "rebuild"
-"""The file in the jobs' own folder that asks for a rebuild at the next start."""
 
 _WRITE_STATUS_EVERY = 2.0
 _RAN_WELL = 300.0  # seconds after which a failure is a new one, not one more in a row
@@ -51,15 +48,6 @@ def create_tables(spark: SparkSession, config: Config) -> None:
     silver.create_tables(spark, config)
 
 
-def rebuild(spark: SparkSession, config: Config) -> None:
-    """Empties silver and lets gold forget: both are made from bronze again when they run the next time."""
-    for table in config.tables:
-        log.info("silver.%s: emptied, to be made from bronze", table.short_name)
-        TableLog(spark, config.silver_path(table)).clear()
-    for model in models.load_all(config.gold_models):
-        gold.forget(spark, config, model)
-
-
 def run_now(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -> None:
     """Brings layers up to what is there at present, one after the other, and ends."""
     create_tables(spark, config)
@@ -75,9 +63,7 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
         signal.signal(number, lambda *_: stop.set())
     status = Status(layers)
     create_tables(spark, config)
-    if (request := config.state / REBUILD).exists():
-        rebuild(spark, config)
-        request.unlink()
+    requests.fulfil(spark, config)
     threads = [
         threading.Thread(
             target=supervise,
@@ -87,6 +73,8 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
         )
         for name in layers
     ]
+    maintenance = Maintenance(spark, config, status)
+    threads.append(threading.Thread(target=maintenance.run, args=(stop,), name=maintenance.name, daemon=True))
     for thread in threads:
         thread.start()
     while not stop.wait(_WRITE_STATUS_EVERY):

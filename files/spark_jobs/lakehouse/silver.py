@@ -99,6 +99,10 @@ class _News:
         except Py4JJavaError as error:
             log.info("bronze's commits after %d: %s", version, error.java_exception.getMessage())
             return None
+        if any(
+            action["remove"]["dataChange"] for actions in commits for action in actions if "remove" in action
+        ):
+            return None  # rows were changed, see requests: what came first is not what counts
         adds = [action["add"] for actions in commits for action in actions if "add" in action]
         adds = [add for add in adds if add["dataChange"]]
         if sum(json.loads(add["stats"])["numRecords"] for add in adds) > CHUNK:

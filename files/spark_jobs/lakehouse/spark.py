@@ -26,6 +26,8 @@ _SETTINGS = {
     "spark.databricks.delta.snapshotPartitions": "1",
     # How long a table's old versions can be read; SCD type 2 keeps the history. See delta_io.Upkeep.
     "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 2 hours",
+    # How long a file that left a table stays for those who read: longer than any query. See maintenance.
+    "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 24 hours",
     # What delta_io.Upkeep writes, and what it leaves as it is.
     "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
     "spark.databricks.delta.optimize.minFileSize": str(16 * 1024 * 1024),

@@ -34,6 +34,7 @@ class Status:
         self._models: dict[str, dict[str, Any]] = {}
         self._files: dict[str, int] = {}
         self._kafka: dict[str, Any] = {}
+        self._maintenance: dict[str, Any] = {}
 
     def running(self, layer: str) -> None:
         """The layer is up."""
@@ -87,6 +88,11 @@ class Status:
             with self._lock:
                 self._files[table] = count
 
+    def maintenance(self, **facts: Any) -> None:
+        """What the last cleaning came to."""
+        with self._lock:
+            self._maintenance.update(facts)
+
     def kafka(self, lag: Mapping[str, int]) -> None:
         """How many records of each topic are not in bronze yet."""
         with self._lock:
@@ -114,6 +120,7 @@ class Status:
                 "models": {name: dict(facts) for name, facts in self._models.items()},
                 "files": dict(self._files),
                 "kafka": self._kafka,
+                "maintenance": dict(self._maintenance),
             }
 
     def _state(self) -> str:

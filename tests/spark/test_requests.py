@@ -1,0 +1,92 @@
+"""What playbooks ask of the jobs: a rebuild, and the erasure of rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import deliveries
+import pytest
+from deliveries import TABLE
+from lakehouse import requests
+from lakehouse.config import Column
+from lakehouse.delta_log import TableLog
+from oracle import history
+from pyspark.sql import SparkSession
+from streams import delete, in_order, put
+from test_silver import Lake
+
+MODEL = """-- keys: [status]
+-- changes:
+--   things: SELECT status FROM {changes}
+SELECT status, count(*) AS things FROM {things} GROUP BY status
+"""
+EVENTS = in_order(put(1, "a", op="c"), put(2, "a", op="c"), put(1, "b"), delete(2), put(3, "b", op="c"))
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Lake:
+    (tmp_path / "of_things.sql").write_text(MODEL)
+    return Lake(spark, tmp_path)
+
+
+def ask(lake: Lake, request: str, content: object) -> None:
+    """As a playbook does, and start anew."""
+    (lake.config.state / request).write_text(json.dumps(content))
+    requests.fulfil(lake.spark, lake.config)
+    assert not (lake.config.state / request).exists()
+    lake.restart()
+
+
+def bronze(lake: Lake) -> list[dict[str, object]]:
+    rows = lake.spark.read.format("delta").load(lake.config.bronze_path).orderBy("offset").collect()
+    return [row.asDict() for row in rows]
+
+
+def test_a_rebuild_gives_what_was_there_before(lake: Lake) -> None:
+    for batch in (EVENTS[:3], EVENTS[3:]):
+        lake.write_bronze(batch)
+        assert lake.step()
+    lake.spark.sql(f"UPDATE delta.`{lake.config.silver_path(TABLE)}` SET status = 'planted'")
+    ask(lake, requests.REBUILD, {})
+    assert lake.versions() == []
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
+def test_a_rebuild_releases_what_is_good_by_the_tables_of_now(lake: Lake) -> None:
+    """The table was declared with a type that did not fit; in order, as if it had never been bad."""
+    narrow = replace(TABLE, columns=(TABLE.columns[0], Column("status", "integer"), TABLE.columns[2]))
+    told = deliveries.records(EVENTS[:2])
+    told.append(deliveries.record(2, {"id": 1}, b"{not json"))
+    later = [replace(event, offset=event.offset + 1) for event in EVENTS[2:]]
+    log = TableLog(lake.spark, lake.config.bronze_path)
+    log.append(deliveries.bronze(told, narrow), [], {"writer": "test"}, log.version)
+    assert [row["error"] is None for row in bronze(lake)] == [False, False, False]
+    lake.write_bronze(later)
+    assert lake.step()
+    assert lake.versions() == history(later)
+    ask(lake, requests.REBUILD, {})
+    assert lake.step()
+    assert lake.versions() == history([*EVENTS[:2], *later])
+    assert [row["offset"] for row in bronze(lake) if row["error"] is not None] == [2]
+
+
+def test_an_erased_row_is_nowhere_and_no_offset_is_missing(lake: Lake) -> None:
+    secret = "somebody's secret"
+    events = [
+        replace(event, note=secret) if event.key == 2 and event.op != "d" else event for event in EVENTS
+    ]
+    lake.write_bronze(events)
+    lake.write_records([deliveries.record(5, {"id": 2}, f"{{bad {secret}".encode())])
+    assert lake.step()
+    ask(lake, requests.ERASE, {"public.things": [{"id": 2}]})
+    assert lake.step()
+    assert lake.versions() == history([event for event in events if event.key != 2])
+    rows = bronze(lake)
+    assert [row["offset"] for row in rows] == list(range(6))
+    assert secret not in str(rows)
+    assert [row["offset"] for row in rows if row["key"] is None] == [1, 3, 5]
+    with pytest.raises(Exception, match="append"):
+        lake.spark.sql(f"DELETE FROM delta.`{lake.config.bronze_path}`")
