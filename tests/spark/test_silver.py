@@ -46,6 +46,10 @@ class Lake:
         pipeline.create_tables(spark, self.config)
         self.restart()
 
+    def use(self, settings: Config) -> None:
+        self.config = settings
+        self.restart()
+
     def restart(self) -> None:
         self.silver = Silver(self.spark, self.config, self.status)
 

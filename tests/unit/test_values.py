@@ -54,27 +54,27 @@ BAD = [
 
 @pytest.mark.parametrize(("pg_type", "told", "value"), GOOD)
 def test_a_value_is_read_and_survives_arrow(pg_type: str, told: object, value: values.Value) -> None:
-    read = None if told is None else values.reader(pg_type)(told)
+    read = None if told is None else values.reader(pgtypes.spark_type(pg_type))(told)
     assert read == value
-    column = values.to_arrow([value, None], values.arrow_type(pg_type))
-    assert column.type == values.arrow_type(pg_type)
+    column = values.to_arrow([value, None], values.arrow_type(pgtypes.spark_type(pg_type)))
+    assert column.type == values.arrow_type(pgtypes.spark_type(pg_type))
     assert values.from_arrow(column) == [value, None]
 
 
 @pytest.mark.parametrize("number", [0.1, -0.0, math.inf, 5e-324, "NaN", "-Infinity"])
 @pytest.mark.parametrize("pg_type", ["real", "double precision"])
 def test_a_floating_point_number_keeps_its_bits(pg_type: str, number: float | str) -> None:
-    bits = values.reader(pg_type)(number)
-    column = values.to_arrow([bits], values.arrow_type(pg_type))
+    bits = values.reader(pgtypes.spark_type(pg_type))(number)
+    column = values.to_arrow([bits], values.arrow_type(pgtypes.spark_type(pg_type)))
     assert values.from_arrow(column) == [bits]
-    expected = pa.array([float(number)]).cast(values.arrow_type(pg_type)).to_pylist()
+    expected = pa.array([float(number)]).cast(values.arrow_type(pgtypes.spark_type(pg_type))).to_pylist()
     assert repr(column.to_pylist()) == repr(expected)
 
 
 @pytest.mark.parametrize(("pg_type", "told"), BAD)
 def test_a_value_of_another_type_is_refused(pg_type: str, told: object) -> None:
     with pytest.raises(values.BadValue):
-        values.reader(pg_type)(told)
+        values.reader(pgtypes.spark_type(pg_type))(told)
 
 
 @pytest.mark.parametrize("text", pgtypes.UNAVAILABLE)

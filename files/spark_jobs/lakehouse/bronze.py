@@ -47,7 +47,9 @@ class TopicState:
 
 def create_table(spark: SparkSession, config: Config) -> None:
     """Creates bronze.change_events if it is missing."""
-    delta_io.create_if_missing(
+    if delta_io.latest_version(spark, config.bronze_path) >= 0:
+        return
+    delta_io.create(
         spark,
         config.bronze_path,
         envelope.BRONZE_SCHEMA,

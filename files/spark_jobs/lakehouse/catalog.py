@@ -6,7 +6,7 @@ from typing import Any
 
 from lakehouse import models
 from lakehouse.config import Config, Table
-from lakehouse.layout import HISTORY_COLUMNS
+from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS
 
 
 def entries(config: Config) -> list[dict[str, Any]]:
@@ -16,14 +16,17 @@ def entries(config: Config) -> list[dict[str, Any]]:
         tables.append(_table("silver", f"{table.short_name}_versions", config.silver_path(table)))
     for model in models.load_all(config.gold_models):
         tables.append(_table("gold", model.name, config.gold_path(model.name)))
-    views = [_QUARANTINE]
+    offered = [_QUARANTINE]
     for table in config.tables:
-        views += _views(table)
-    return tables + views
+        offered += views(table)
+    return tables + offered
 
 
-def _views(table: Table) -> list[dict[str, Any]]:
+def views(table: Table) -> list[dict[str, Any]]:
+    """The views on what a source table has in the layers."""
     business = ", ".join(f"`{name}`" for name in table.column_names)
+    told = f"{business}, {', '.join(HISTORY_COLUMNS)}"
+    dropped = f"* EXCEPT ({told}, {', '.join(HIDDEN_COLUMNS)})"  # columns that only old versions have
     versions = f"FROM silver.`{table.short_name}_versions`"
     return [
         _view(
@@ -35,7 +38,7 @@ def _views(table: Table) -> list[dict[str, Any]]:
         _view(
             "silver",
             f"{table.short_name}_history",
-            f"SELECT {business}, {', '.join(HISTORY_COLUMNS)} {versions}",
+            f"SELECT {told}, {dropped} {versions}",
             f"{table.name}: every version of every row (SCD type 2)",
         ),
         _view(

@@ -19,11 +19,19 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a source table; `type` is PostgreSQL's format_type() text."""
+    """A column of a source table.
+
+    Attributes:
+        name: Its name.
+        type: PostgreSQL's format_type() text.
+        nullable: Whether it may be null.
+        number: PostgreSQL's attnum, which stays when it is renamed; None: not known.
+    """
 
     name: str
     type: str
     nullable: bool = True
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,12 @@ def _table(section: _Section) -> Table:
             f"{section.path}.name: {name!r} is no schema.table; write for instance public.orders"
         )
     columns = tuple(
-        Column(column.text("name"), column.text("type"), column.flag("nullable", default=True))
+        Column(
+            column.text("name"),
+            column.text("type"),
+            column.flag("nullable", default=True),
+            int(column.number("number", default=0)) or None,
+        )
         for column in section.sections("columns")
     )
     names = [column.name for column in columns]

@@ -11,15 +11,20 @@ from pyspark.sql import DataFrame, SparkSession
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
-def create_if_missing(
+def create(
     spark: SparkSession, path: str, schema: str, properties: Mapping[str, str], partitioned_by: str = ""
 ) -> None:
-    """Creates an empty Delta table, unless there is one."""
-    if latest_version(spark, path) >= 0:
-        return
+    """Creates an empty Delta table."""
     settings = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
     partitions = f"PARTITIONED BY ({partitioned_by})" if partitioned_by else ""
-    spark.sql(f"CREATE TABLE delta.`{path}` ({schema}) USING delta {partitions} TBLPROPERTIES ({settings})")
+    table = f"CREATE TABLE delta.`{path}` ({schema}) USING delta"
+    spark.sql(f"{table} {partitions} TBLPROPERTIES ({settings})")
+
+
+def change_schema(spark: SparkSession, path: str, schema: str, partitioned_by: str) -> None:
+    """Empties a table and gives it other columns; its properties stay."""
+    nothing = spark.createDataFrame([], schema).write.format("delta").mode("overwrite")
+    nothing.option("overwriteSchema", "true").partitionBy(partitioned_by).save(path)
 
 
 def latest_version(spark: SparkSession, path: str) -> int:

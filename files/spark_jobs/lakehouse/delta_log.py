@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from py4j.protocol import Py4JJavaError
 from pyroaring import BitMap64
 from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
 
 _BITMAP_MAGIC = 1681511377
 _INLINE_BYTES = 512  # a longer vector goes into a file beside the data
@@ -91,6 +92,13 @@ class TableLog:
         )
         found = [json.loads(domain.configuration()) for domain in domains if domain.domain() == DOMAIN]
         return found[0] if found else {}
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The Spark SQL types of its columns, in their order."""
+        none = self._jvm.scala.Option.empty()
+        schema = json.loads(self._log.update(False, none, none).metadata().schemaString())
+        return {field.name: field.dataType.simpleString() for field in StructType.fromJson(schema)}
 
     @property
     def id(self) -> str:

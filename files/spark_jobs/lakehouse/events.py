@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -34,13 +35,35 @@ class EventError(Exception):
     """An event that bronze holds for good and that cannot be read; the message says where it is."""
 
 
+class UnknownColumn(Exception):
+    """The source's table has columns that are not declared."""
+
+    def __init__(self, table: str, columns: list[str]) -> None:
+        self.columns = frozenset(columns)
+        super().__init__(
+            f"{table} has new columns in the source: {', '.join(columns)}. Run site.yml, which reads its "
+            "columns again; nothing is lost, silver goes on from here"
+        )
+
+
 class Events:
     """Reads the events of one table."""
 
-    def __init__(self, table: Table) -> None:
-        """Prepare."""
+    def __init__(self, table: Table, dropped: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Prepare.
+
+        Args:
+            table: The table as the source has it.
+            dropped: The Spark SQL types of columns that it had once; they follow in the rows.
+        """
         self._table = table
-        self._columns = [(column.name, *_column(column.type)) for column in table.columns]
+        kinds = {column.name: pgtypes.spark_type(column.type) for column in table.columns} | dict(dropped)
+        self._columns = [
+            (name, values.reader(kind), kind in ("string", "binary")) for name, kind in kinds.items()
+        ]
+        self._names = kinds.keys()
+        self.ignored: frozenset[str] = frozenset()
+        """Columns that came and went before anybody declared them."""
         self._key = [table.column_names.index(name) for name in table.key]
 
     def of(self, rows: pa.Table) -> Iterator[Event]:
@@ -72,7 +95,7 @@ class Events:
             name = self._columns[place][0]
             if row.get(name) is None:
                 return f"the key column {name} is missing"
-        for (name, read, may_be_left_out), column in zip(self._columns, self._table.columns, strict=True):
+        for (name, read, may_be_left_out), column in zip(self._columns, self._table.columns, strict=False):
             value = row.get(name)
             if value is None or (may_be_left_out and values.is_unavailable(value)):
                 continue
@@ -81,6 +104,10 @@ class Events:
             except values.BadValue:
                 return f"{name}: {values.text(value)} is no {column.type}"
         return None
+
+    def columns_of(self, value: str) -> set[str]:
+        """The columns that an event's row has."""
+        return set(orjson.loads(value)["after"])
 
     def key(self, text: str | None) -> Key | None:
         """The key of a Kafka record's key; None where it has none."""
@@ -92,18 +119,23 @@ class Events:
         told = orjson.loads(value)
         if mark.op == "d":
             return Event(mark, tx_id, self._key_of(told["before"]), None)
-        row, unavailable = self._row(told["after"])
+        row, unavailable, absent = self._row(told["after"])
         key = tuple(row[place] for place in self._key)
         old_key = self._old_key(headers) if unavailable else None
         ends_snapshot = mark.op == "r" and told["source"].get("snapshot") in _SNAPSHOT_ENDS
-        return Event(mark, tx_id, key, row, unavailable, old_key, ends_snapshot)
+        return Event(mark, tx_id, key, row, unavailable, old_key, absent, ends_snapshot)
 
     def _key_of(self, told: dict[str, Any]) -> Key:
         return tuple(self._columns[place][1](told[self._columns[place][0]]) for place in self._key)
 
-    def _row(self, told: dict[str, Any]) -> tuple[Row, tuple[int, ...]]:
+    def _row(self, told: dict[str, Any]) -> tuple[Row, tuple[int, ...], tuple[int, ...]]:
         row: list[Value] = []
         unavailable: tuple[int, ...] = ()
+        absent: tuple[int, ...] = ()
+        if told.keys() != self._names:
+            if new := told.keys() - self._names - self.ignored:
+                raise UnknownColumn(self._table.name, sorted(new))
+            absent = tuple(place for place, name in enumerate(self._names) if name not in told)
         for name, read, may_be_left_out in self._columns:
             value = told.get(name)
             if value is None:
@@ -113,7 +145,7 @@ class Events:
                 row.append(None)
             else:
                 row.append(read(value))
-        return tuple(row), unavailable
+        return tuple(row), unavailable, absent
 
     def _old_key(self, headers: Any) -> Key | None:
         for header in headers or ():
@@ -121,8 +153,3 @@ class Events:
                 told = orjson.loads(header["value"])
                 return self._key_of(told.get("payload", told))
         return None
-
-
-def _column(pg_type: str) -> tuple[Callable[[Any], Value], bool]:
-    """How to read a column, and whether TOAST may leave it out of an event."""
-    return values.reader(pg_type), pgtypes.spark_type(pg_type) in ("string", "binary")

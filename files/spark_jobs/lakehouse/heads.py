@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,16 +35,16 @@ class Head(NamedTuple):
 class Heads:
     """The heads of one table."""
 
-    def __init__(self, path: Path, columns: int) -> None:
-        """Open the store, or begin an empty one.
+    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
+        """Open the store, or begin an empty one: also when the columns are others than they were.
 
         Args:
             path: The SQLite file.
-            columns: How many columns the table's rows have.
+            columns: The types of the table's columns, in the order of its rows.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._names = [*_COLUMNS, *(f"c{number}" for number in range(columns))]
+        self._names = [*_COLUMNS, *(f"{name}: {kind}".replace('"', "") for name, kind in columns.items())]
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:

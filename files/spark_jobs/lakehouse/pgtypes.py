@@ -52,6 +52,31 @@ def spark_type(pg_type: str) -> str:
     return "string"
 
 
+_WIDER = {
+    "smallint": ("int", "bigint", "double"),
+    "int": ("bigint", "double"),
+    "float": ("double",),
+    "date": ("timestamp_ntz",),
+}
+_WHOLE_DIGITS = {"smallint": 5, "int": 10, "bigint": 20}
+_DECIMAL = re.compile(r"^decimal\((\d+),(\d+)\)$")
+
+
+def is_wider(kind: str, than: str) -> bool:
+    """Whether a Delta column of a Spark SQL type can become one of another (Delta's type widening)."""
+    if match := _DECIMAL.match(kind):
+        precision, scale = int(match[1]), int(match[2])
+        if than in _WHOLE_DIGITS:
+            return precision - scale >= _WHOLE_DIGITS[than]
+        other = _DECIMAL.match(than)
+        return (
+            other is not None
+            and scale >= int(other[2])
+            and precision - scale >= int(other[1]) - int(other[2])
+        )
+    return kind in _WIDER.get(than, ())
+
+
 def _digits(pg_type: str) -> tuple[int, int] | None:
     match = _NUMERIC.match(pg_type)
     if match is None:

@@ -16,9 +16,8 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, envelope, gold, models
+from lakehouse import delta_io, envelope, gold, models, silver
 from lakehouse.config import Config
-from lakehouse.delta_log import TableLog
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
 
@@ -41,7 +40,7 @@ def rebuild(spark: SparkSession, config: Config) -> None:
     judge_again(spark, config)
     for table in config.tables:
         log.info("silver.%s: emptied, to be made from bronze", table.short_name)
-        TableLog(spark, config.silver_path(table)).clear()
+        silver.empty(spark, config, table)
     for model in models.load_all(config.gold_models):
         gold.forget(spark, config, model)
 
@@ -92,7 +91,7 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
         on = " AND ".join([f"target.source_table = '{table.name}'", *same])
         with _changeable(spark, config):
             delta_io.merge(spark, config.bronze_path, wanted, on, f"WHEN MATCHED THEN UPDATE SET {sets}")
-        TableLog(spark, config.silver_path(table)).clear()
+        silver.empty(spark, config, table)
     for model in models.load_all(config.gold_models):
         if any(config.table(source).name in rows for source in model.sources):
             gold.forget(spark, config, model)

@@ -47,6 +47,7 @@ class Event(NamedTuple):
         row: The values of all columns after the change; None of what was deleted.
         unavailable: The columns, by their place, whose values the event does not tell (TOAST).
         old_key: The key that the row had before, where the event says so.
+        absent: The columns, by their place, that the table did not have then.
         ends_snapshot: Whether it is the last row of a snapshot of the table. A snapshot is told from others
             by its LSN, which all its rows have.
     """
@@ -57,6 +58,7 @@ class Event(NamedTuple):
     row: Row | None
     unavailable: tuple[int, ...] = ()
     old_key: Key | None = None
+    absent: tuple[int, ...] = ()
     ends_snapshot: bool = False
 
     @property
@@ -176,8 +178,9 @@ class Fold:
         if head is None:
             change.head = Version(row, 1, mark, mark)
             return
-        if head.ended is None and self._tracked(head.row) == self._tracked(row):
-            change.head = head._replace(row=row, applied=mark)
+        same = _filled(row, event.absent, head.row)  # what a column was does not change when it goes
+        if head.ended is None and self._tracked(head.row) == self._tracked(same):
+            change.head = head._replace(row=same, applied=mark)
             return
         self._end(change, mark)
         assert change.head is not None
@@ -192,10 +195,14 @@ class Fold:
         last = head if head is not None and head.ended is None else None
         if last is None and event.old_key is not None:
             last = self._change(event.old_key).head
-        row = list(event.row)
-        for place in event.unavailable:
-            row[place] = last.row[place] if last is not None else None
-        return tuple(row)
+        return event.row if last is None else _filled(event.row, event.unavailable, last.row)
+
+
+def _filled(row: Row, places: Collection[int], last: Row) -> Row:
+    """A row with the values that another has in some places."""
+    if not places:
+        return row
+    return tuple(last[place] if place in places else value for place, value in enumerate(row))
 
 
 def _is_of(head: Version | None, snapshot: Mark) -> bool:

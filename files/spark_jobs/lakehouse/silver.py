@@ -11,11 +11,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, latency, pgtypes
+from lakehouse import columns, delta_io, latency, pgtypes
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
@@ -44,26 +45,47 @@ log = logging.getLogger(__name__)
 def create_tables(spark: SparkSession, config: Config) -> None:
     """Creates the backing tables that are missing."""
     for table in config.tables:
-        filtered_on = [*(f"`{name}`" for name in table.key), "version"]
-        delta_io.create_if_missing(
+        if delta_io.latest_version(spark, config.silver_path(table)) >= 0:
+            continue
+        delta_io.create(
             spark,
             config.silver_path(table),
             _schema(table),
             {
                 "delta.enableChangeDataFeed": "true",
                 "delta.enableDeletionVectors": "true",
+                "delta.enableTypeWidening": "true",
                 "delta.feature.domainMetadata": "supported",
-                "delta.dataSkippingStatsColumns": ",".join(filtered_on),
+                "delta.dataSkippingStatsColumns": ",".join(map(_quoted, [*table.key, "version"])),
             },
             partitioned_by="_head",
         )
 
 
-def _schema(table: Table) -> str:
-    business = {column.name: pgtypes.spark_type(column.type) for column in table.columns}
-    return ", ".join(
-        f"`{name}` {kind}" for name, kind in {**business, **HISTORY_COLUMNS, **HIDDEN_COLUMNS}.items()
-    )
+def empty(spark: SparkSession, config: Config, table: Table) -> None:
+    """Empties a table, so that it is made from bronze when silver runs the next time.
+
+    It keeps its columns, also those that the source has dropped; but for their types where it could not take
+    the source's rows.
+    """
+    path = config.silver_path(table)
+    stored = TableLog(spark, path)
+    stored.clear()
+    try:
+        list(columns.differences(table, stored.columns, {}))
+    except columns.ColumnError as error:
+        log.info("silver.%s: %s", table.short_name, error)
+        delta_io.change_schema(spark, path, _schema(table, stored.columns), partitioned_by="_head")
+
+
+def _schema(table: Table, there: Mapping[str, str] = MappingProxyType({})) -> str:
+    declared = {column.name: pgtypes.spark_type(column.type) for column in table.columns}
+    kinds = {**declared, **columns.business(there), **declared, **HISTORY_COLUMNS, **HIDDEN_COLUMNS}
+    return ", ".join(f"{_quoted(name)} {kind}" for name, kind in kinds.items())
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
 
 
 @dataclass

@@ -14,12 +14,12 @@ from pyroaring import BitMap64
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, layout, values
+from lakehouse import columns, delta_io, layout, values
 from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.deliveries import Deliveries
 from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data, tells
-from lakehouse.events import Events
+from lakehouse.events import Events, UnknownColumn
 from lakehouse.heads import Head, Heads
 from lakehouse.scd2 import Change, Event, Fold, Key, Mark, Position, Version, first_deliveries
 
@@ -42,13 +42,11 @@ class SilverTable:
         self._bronze_id = ""
         self._spark = spark
         self._log = TableLog(spark, config.silver_path(table))
-        self._heads = Heads(config.state / f"{table.short_name}.sqlite", len(table.columns))
-        self._events = Events(table)
+        self._path = config.silver_path(table)
+        self._state_file = config.state / f"{table.short_name}.sqlite"
         self._deliveries = Deliveries()
         self._files: dict[str, DataFile] = {}
         self._version = -1
-        self._kinds = [values.arrow_type(column.type) for column in table.columns]
-        self._tracked = [table.column_names.index(name) for name in table.tracked]
         self._stats = [*table.key, "version"]
         self.upkeep = delta_io.Upkeep(spark, config.silver_path(table))
 
@@ -58,6 +56,7 @@ class SilverTable:
         Args:
             bronze_id: The bronze table's identity; versions of another one mean nothing.
         """
+        self._declare_columns()
         self._synchronize(anew=True)
         noted = self._log.metadata
         if self._files and not noted:
@@ -82,7 +81,14 @@ class SilverTable:
         Returns:
             The events.
         """
-        events = [event for event in self._events.of(rows) if self.cursor.is_before(event.mark.position)]
+        try:
+            events = list(self._events.of(rows))
+        except UnknownColumn as unknown:
+            if unknown.columns & self._newest_columns(bronze()):
+                raise
+            self._events.ignored |= unknown.columns
+            return self.apply(rows, bronze, bronze_version)
+        events = [event for event in events if self.cursor.is_before(event.mark.position)]
         if not events:
             return events
         doubtful = [event for event in events if self._deliveries.may_know(event)]
@@ -101,10 +107,37 @@ class SilverTable:
             "cursor": cursor.as_json(),
             "max_lsn": deliveries.max_lsn,
             "bronze": {"table": self._bronze_id, "version": bronze_version},
+            "columns": self._numbers,
         }
         self._write(dict(fold.changes), heads, noted)
         self.cursor, self._deliveries, self.bronze_version = cursor, deliveries, bronze_version
         return events
+
+    def _declare_columns(self) -> None:
+        """Brings the table's columns to what the source has; what the source has dropped stays."""
+        numbers = self._log.metadata.get("columns", {})
+        for change in list(columns.differences(self.table, self._log.columns, numbers)):
+            log.info("silver.%s: %s", self.table.short_name, change)
+            self._spark.sql(f"ALTER TABLE delta.`{self._path}` {change}")
+        kinds = columns.business(self._log.columns)
+        declared = {name: kinds[name] for name in self.table.column_names}
+        dropped = {name: kind for name, kind in kinds.items() if name not in declared}
+        self._columns = declared | dropped
+        self._names = list(self._columns)
+        self._kinds = [values.arrow_type(kind) for kind in self._columns.values()]
+        self._numbers = {column.name: column.number for column in self.table.columns if column.number}
+        everything = set(self.table.tracked) == set(self.table.column_names) - set(self.table.key)
+        tracked = [*self.table.tracked, *(dropped if everything else ())]
+        self._tracked = [self._names.index(name) for name in tracked]
+        self._events = Events(self.table, dropped)
+        self._heads = Heads(self._state_file, self._columns)
+
+    def _newest_columns(self, bronze: DataFrame) -> set[str]:
+        """The columns that the newest event of the table has."""
+        mine = (F.col("source_table") == self.table.name) & F.col("op").isin("c", "u", "r")
+        order = [F.desc(name) for name in ("epoch", "offset")]
+        newest = bronze.where(mine & F.col("error").isNull()).orderBy(*order).select("value").first()
+        return set() if newest is None else self._events.columns_of(newest.value)
 
     def _past(self, bronze: DataFrame, doubtful: list[Event]) -> Iterable[tuple[tuple[Any, ...], Position]]:
         """The identities and positions of what bronze has that may be these events' first deliveries."""
@@ -238,16 +271,20 @@ class SilverTable:
 
     def _heads_in(self, file: DataFile) -> Iterable[tuple[Key, Head]]:
         rows = self._log.read(file)
-        business = [values.from_arrow(rows[name]) for name in self.table.column_names]
-        key_places = [self.table.column_names.index(name) for name in self.table.key]
+        empty = pa.nulls(rows.num_rows)  # a column that came after the file
+        business = [
+            values.from_arrow((rows[name] if name in rows.column_names else empty).cast(kind))
+            for name, kind in zip(self._names, self._kinds, strict=True)
+        ]
+        key_places = [self._names.index(name) for name in self.table.key]
         at = [values.from_arrow(rows[name]) for name in ("valid_from", "valid_to")]
         plain = (
             rows[name].to_pylist() for name in ("version", "valid_from_lsn", "valid_from_snapshot", "place")
         )
         applied_at = values.from_arrow(pc.struct_field(rows["_applied"], "source_ts"))
         marks = (rows[name].to_pylist() for name in ("valid_from_position", "_applied"))
-        columns = zip(*at, *plain, applied_at, *marks, *business, strict=True)
-        for began_at, ended_at, number, lsn, snapshot, place, touched_at, position, touched, *row in columns:
+        by_row = zip(*at, *plain, applied_at, *marks, *business, strict=True)
+        for began_at, ended_at, number, lsn, snapshot, place, touched_at, position, touched, *row in by_row:
             began = Mark(Position(**position), lsn, began_at, "r" if snapshot else "c")
             where = Position(touched["epoch"], touched["partition"], touched["offset"])
             applied = Mark(where, touched["lsn"], touched_at, touched["op"])
@@ -256,11 +293,11 @@ class SilverTable:
 
     def _rows(self, versions: Iterable[Version]) -> pa.Table:
         versions = list(versions)
-        columns: dict[str, pa.Array] = {}
+        made: dict[str, pa.Array] = {}
         by_column = list(zip(*(version.row for version in versions), strict=True))
-        for name, column, kind in zip(self.table.column_names, by_column, self._kinds, strict=True):
-            columns[name] = values.to_arrow(column, kind)
-        return pa.table(columns | _history_columns(versions))
+        for name, column, kind in zip(self._names, by_column, self._kinds, strict=True):
+            made[name] = values.to_arrow(column, kind)
+        return pa.table(made | _history_columns(versions))
 
     def _images(self, changes: Mapping[Key, Change]) -> pa.Table:
         """The change data feed: every version that is new, and of a changed one how it was and is."""

@@ -45,9 +45,8 @@ def is_unavailable(value: Any) -> bool:
     return value in pgtypes.UNAVAILABLE
 
 
-def reader(pg_type: str) -> Reader:
-    """How to read a column's JSON values; the function raises BadValue."""
-    kind = pgtypes.spark_type(pg_type)
+def reader(kind: str) -> Reader:
+    """How to read a column's JSON values, by its Spark SQL type; the function raises BadValue."""
     if kind in _RANGES:
         bound = 1 << _RANGES[kind]
         return lambda value: _integer(value, bound)
@@ -67,9 +66,8 @@ def reader(pg_type: str) -> Reader:
     return readers[kind]
 
 
-def arrow_type(pg_type: str) -> pa.DataType:
-    """The Arrow type that Spark reads as the column's type."""
-    kind = pgtypes.spark_type(pg_type)
+def arrow_type(kind: str) -> pa.DataType:
+    """The Arrow type of a Spark SQL type."""
     if kind.startswith("decimal"):
         return pa.decimal128(*(int(digits) for digits in re.findall(r"\d+", kind)))
     return {

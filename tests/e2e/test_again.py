@@ -1,0 +1,93 @@
+"""What was lost or spoilt is made again: by a new snapshot, from bronze; and rows are erased."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.running_lab import Lab, eventually
+
+
+def add_product(lab: Lab, name: str) -> int:
+    """A product that nobody buys, once it is in silver."""
+    ((product,),) = lab.psql(
+        "insert into products (sku, name, category, price, active) "
+        f"values (clock_timestamp(), '{name}', 'tests', 1, false) returning product_id"
+    )
+    current = f"select 1 from silver.products where product_id = {product}"
+    eventually("the product in silver", lambda: lab.sql(current))
+    return int(product)
+
+
+def history(lab: Lab, product: int) -> list[dict[str, str]]:
+    """The product's versions."""
+    return lab.sql(
+        f"select version, is_current, valid_to from silver.products_history where product_id = {product}"
+    )
+
+
+def delete_unseen(lab: Lab, product: int) -> None:
+    """Delete a product while the publication has no products."""
+    lab.psql("alter publication lakehouse drop table products")
+    try:
+        lab.psql(f"delete from products where product_id = {product}")
+    finally:
+        lab.psql("alter publication lakehouse add table products")
+
+
+def test_a_new_snapshot_closes_what_was_deleted_unseen(lab: Lab) -> None:
+    gone, kept = add_product(lab, "Gone"), add_product(lab, "Kept")
+    delete_unseen(lab, gone)
+    lab.playbook("resnapshot", "-e", json.dumps({"resnapshot_tables": ["public.products"]}))
+    (version,) = history(lab, gone)
+    assert version["is_current"] == "False"
+    assert version["valid_to"]
+    assert [version["is_current"] for version in history(lab, kept)] == ["True"]
+    lab.psql(f"delete from products where product_id = {kept}")
+    assert "no difference" in lab.make("verify").stdout
+
+
+@pytest.mark.long
+def test_a_lost_slot_is_recovered_from(lab: Lab) -> None:
+    gone = add_product(lab, "Gone")
+    lab.run("node1", "systemctl", "stop", "debezium")
+    lab.psql("select pg_drop_replication_slot('lakehouse')")
+    lab.psql(f"delete from products where product_id = {gone}")
+    lab.run("node1", "systemctl", "start", "--no-block", "debezium")
+    eventually("the loss is told", lambda: lab.make("status", check=False).returncode)
+    lab.playbook("resnapshot", "-e", "resnapshot_tables=all")
+    assert [version["is_current"] for version in history(lab, gone)] == ["False"]
+    assert "no difference" in lab.make("verify").stdout
+
+
+def test_silver_and_gold_made_again_are_the_same(lab: Lab) -> None:
+    ((now,),) = lab.psql("select now() at time zone 'utc'")
+    of_then = (
+        "select count(*) as versions, "
+        "sum(hash(order_id, status, amount, version, valid_from, valid_to)) as sum "
+        f"from silver.orders_history where valid_to < timestamp'{now}'"
+    )
+    eventually("silver younger than now", lambda: lab.sql(of_then.replace("<", ">"))[0]["versions"] != "0")
+    before = lab.sql(of_then)
+    assert before[0]["versions"] != "0"
+    lab.playbook("rebuild")
+    assert lab.sql(of_then) == before
+    assert "no difference" in lab.make("verify").stdout
+
+
+@pytest.mark.long
+def test_erased_rows_are_nowhere(lab: Lab) -> None:
+    product = add_product(lab, "A secret name")
+    rows = json.dumps({"erase_rows": {"public.products": [{"product_id": product}]}})
+    refused = lab.playbook("erase", "-e", rows, check=False)
+    assert refused.returncode
+    assert "Delete it there" in refused.stdout
+    lab.psql(f"delete from products where product_id = {product}")
+    current = f"select 1 from silver.products where product_id = {product}"
+    eventually("it is deleted", lambda: not lab.sql(current))
+    lab.playbook("erase", "-e", rows)
+    assert history(lab, product) == []
+    told = lab.sql("select count(*) as events from bronze.change_events where value like '%A secret name%'")
+    assert told == [{"events": "0"}]
+    assert "no difference" in lab.make("verify").stdout

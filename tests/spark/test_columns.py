@@ -1,0 +1,143 @@
+"""Silver's tables when the columns of the source's table change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import deliveries
+import pytest
+from deliveries import TABLE
+from lakehouse import catalog, silver
+from lakehouse.config import Column
+from pyspark.sql import SparkSession
+from test_silver import Lake
+
+ID, STATUS, NOTE = (replace(column, number=at) for at, column in enumerate(TABLE.columns, 1))
+
+
+class Changing(Lake):
+    """A lakehouse of a table whose columns change."""
+
+    offset = 0
+
+    def declare(self, *columns: Column) -> None:
+        """As site.yml does after DDL."""
+        names = [column.name for column in columns[1:]]
+        table = replace(TABLE, columns=columns, tracked=tuple(names))
+        self.use(replace(self.config, tables=(table,)))
+
+    def update(self, **row: Any) -> None:
+        """A row of the source as it is then."""
+        source = {"lsn": self.offset, "txId": self.offset, "ts_us": self.offset}
+        event = {"op": "u", "source": source, "before": None, "after": row}
+        self.write_records([deliveries.record(self.offset, {"id": row["id"]}, event)])
+        self.offset += 1
+
+    def rows(self, *names: str) -> list[tuple[Any, ...]]:
+        """The versions' numbers and some columns."""
+        table = self.spark.read.format("delta").load(self.config.silver_path(TABLE))
+        return [
+            tuple(row) for row in table.orderBy("id", "version").select("id", "version", *names).collect()
+        ]
+
+    def failure(self) -> str:
+        """What a step fails with."""
+        assert not self.step()
+        message: str = self.status.as_json()["tables"]["things"]["error"]["message"]
+        return message
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Changing:
+    lake = Changing(spark, tmp_path)
+    lake.declare(ID, STATUS, NOTE)
+    return lake
+
+
+def test_a_new_column_waits_for_its_declaration_and_nothing_is_lost(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="n")
+    assert lake.step()
+    lake.update(id=1, status="a", note="n", extra=5)
+    lake.update(id=1, status="b", note="n", extra=6)
+    assert "new columns in the source: extra. Run site.yml" in lake.failure()
+    lake.declare(ID, STATUS, NOTE, Column("extra", "integer", number=4))
+    assert lake.step()
+    assert lake.rows("status", "extra") == [(1, 1, "a", None), (1, 2, "a", 5), (1, 3, "b", 6)]
+
+
+def test_a_column_that_came_and_went_undeclared_does_not_stop_the_table(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="n", extra=5)
+    lake.update(id=1, status="b", note="n")
+    assert lake.step()
+    assert lake.rows("status") == [(1, 1, "a"), (1, 2, "b")]
+
+
+def test_a_dropped_column_stays_in_old_versions_and_is_null_in_new_ones(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="old")
+    lake.update(id=2, status="a", note="kept")
+    assert lake.step()
+    lake.declare(ID, STATUS)
+    lake.update(id=1, status="b")
+    lake.update(id=2, status="a")
+    assert lake.step()
+    expected = [(1, 1, "a", "old"), (1, 2, "b", None), (2, 1, "a", "kept")]
+    assert lake.rows("status", "note") == expected
+    silver.empty(lake.spark, lake.config, lake.config.tables[0])
+    lake.restart()
+    assert lake.step()
+    assert lake.rows("status", "note") == expected
+
+
+def test_a_type_becomes_a_wider_one(lake: Changing) -> None:
+    narrow, wide = (Column("n", kind, number=4) for kind in ("integer", "bigint"))
+    exact, more = (Column("p", kind, number=5) for kind in ("numeric(4,1)", "numeric(8,3)"))
+    lake.declare(ID, STATUS, NOTE, narrow, exact)
+    lake.update(id=1, status="a", note="n", n=7, p="1.5")
+    lake.update(id=2, status="a", note="n", n=8, p="2.5")
+    assert lake.step()
+    lake.declare(ID, STATUS, NOTE, wide, more)
+    lake.update(id=1, status="a", note="n", n=7, p="1.500")  # the same, written with the new scale
+    lake.update(id=2, status="a", note="n", n=1 << 40, p="2.125")
+    assert lake.step()
+    rows = [(*row[:3], str(row[3])) for row in lake.rows("n", "p")]
+    assert rows == [(1, 1, 7, "1.500"), (2, 1, 8, "2.500"), (2, 2, 1 << 40, "2.125")]
+
+
+def test_a_renamed_column_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="n")
+    assert lake.step()
+    lake.declare(ID, STATUS, replace(NOTE, name="remark"))
+    lake.update(id=1, status="b", remark="r")
+    assert "its column note is called remark now" in lake.failure()
+    silver.empty(lake.spark, lake.config, lake.config.tables[0])
+    lake.restart()
+    assert lake.step()
+    assert lake.rows("status", "note", "remark") == [(1, 1, "a", "n", None), (1, 2, "b", None, "r")]
+
+
+def test_a_column_of_another_type_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="12")
+    assert lake.step()
+    lake.declare(ID, STATUS, replace(NOTE, type="integer"))
+    lake.update(id=1, status="b", note=13)
+    assert "its column note was string and is integer now" in lake.failure()
+    silver.empty(lake.spark, lake.config, lake.config.tables[0])
+    lake.restart()
+    assert lake.step()
+    assert lake.rows("note") == [(1, 1, 12), (1, 2, 13)]
+
+
+def test_the_history_view_shows_dropped_columns_too(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="old")
+    assert lake.step()
+    for columns, shown in (((ID, STATUS, NOTE), 0), ((ID, STATUS), 1)):
+        lake.declare(*columns)
+        view = next(view for view in catalog.views(lake.config.tables[0]) if view["name"] == "things_history")
+        path = lake.config.silver_path(TABLE)
+        query = view["query"].replace("silver.`things_versions`", f"delta.`{path}`")
+        names = lake.spark.sql(query).columns
+        assert names[: len(columns)] == [column.name for column in columns]
+        assert names.count("note") == 1
+        assert (names[-1] == "note") == bool(shown)
