@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.e2e.running_lab import Lab
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
-    """The lab, brought up where it is not healthy as it is; it stays for the next run."""
+def lab() -> Iterator[Lab]:
+    """The lab: as it is when it is healthy; else brought up, and down again for the tests that come after."""
     lab = Lab()
-    if lab.make("status", check=False).returncode:
-        lab.make("up")
-    return lab
+    if not lab.make("status", check=False).returncode:
+        yield lab
+        return
+    lab.make("up")
+    yield lab
+    lab.make("down")
