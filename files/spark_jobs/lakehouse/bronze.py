@@ -176,7 +176,7 @@ class Bronze:
         rows = self._envelopes.bronze_rows(records, epochs, time.time_ns() // 1000)
         self._version = self._log.append(rows, STATS, {"writer": self._writer}, self._version)
         changes = rows.filter(pc.fill_null(pc.not_equal(rows["op"], "r"), False))["source_ts"]
-        committed = pc.drop_null(changes).cast(pa.int64()).to_numpy() / 1000
+        committed = pc.divide(pc.drop_null(changes).cast(pa.int64()), 1000).to_pylist()
         self._status.batch(self.name, time.monotonic() - began, rows.num_rows, [latency.sample(committed)])
         self._status.files("bronze.change_events", self._upkeep.after_batch())
 

@@ -1,0 +1,74 @@
+"""Bronze: batches of Kafka's records become rows of one table, each in one commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import deliveries
+import pytest
+from deliveries import EPOCH, TOPIC
+from lakehouse import bronze
+from lakehouse.bronze import Bronze, TopicState
+from lakehouse.delta_log import Conflict, TableLog
+from lakehouse.status import Status
+from pyspark.sql import SparkSession
+from streams import in_order, put
+from test_silver import Lake
+
+KAFKA = (
+    "topic string, partition int, offset bigint, timestamp timestamp, "
+    "headers array<struct<key: string, value: binary>>, key binary, value binary"
+)
+RECORDS = deliveries.records(in_order(put(1, "a", op="c"), put(2, "b", op="c"), put(1, "c")))
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Lake:
+    return Lake(spark, tmp_path)
+
+
+def start(lake: Lake) -> Bronze:
+    layer = Bronze(lake.spark, lake.config, Status())
+    layer._version = layer._log.version
+    return layer
+
+
+def append(lake: Lake, layer: Bronze, *records: tuple[object, ...]) -> None:
+    layer._append(lake.spark.createDataFrame(list(records), KAFKA), {TOPIC: EPOCH})
+
+
+def offsets(lake: Lake) -> list[int]:
+    rows = lake.spark.read.format("delta").load(lake.config.bronze_path).orderBy("offset")
+    return [row.offset for row in rows.select("offset").collect()]
+
+
+def test_a_batch_is_one_commit_and_silver_reads_it(lake: Lake) -> None:
+    layer, log = start(lake), TableLog(lake.spark, lake.config.bronze_path)
+    before = log.version
+    append(lake, layer, *RECORDS[:2])
+    append(lake, layer)
+    append(lake, layer, RECORDS[2])
+    assert log.version == before + 2
+    assert offsets(lake) == [0, 1, 2]
+    assert lake.step()
+    assert [version.status for version in lake.versions()] == ["a", "c", "b"]
+    stored = bronze.stored_state(lake.spark.read.format("delta").load(lake.config.bronze_path))
+    assert stored == {TOPIC: TopicState(EPOCH, {0: 2})}
+
+
+def test_it_goes_on_after_its_files_were_joined(lake: Lake) -> None:
+    layer = start(lake)
+    for record in RECORDS[:2]:
+        append(lake, layer, record)
+    lake.spark.sql(f"OPTIMIZE delta.`{lake.config.bronze_path}`")
+    append(lake, layer, RECORDS[2])
+    assert offsets(lake) == [0, 1, 2]
+
+
+def test_it_stops_when_somebody_else_added_rows(lake: Lake) -> None:
+    """Two pipelines: the second would store the same records again."""
+    layer, other = start(lake), start(lake)
+    append(lake, other, RECORDS[0])
+    with pytest.raises(Conflict):
+        append(lake, layer, RECORDS[0])
+    assert offsets(lake) == [0]
