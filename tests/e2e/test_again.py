@@ -91,3 +91,31 @@ def test_erased_rows_are_nowhere(lab: Lab) -> None:
     told = lab.sql("select count(*) as events from bronze.change_events where value like '%A secret name%'")
     assert told == [{"events": "0"}]
     assert "no difference" in lab.make("verify").stdout
+
+
+@pytest.mark.long
+def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
+    lab.psql(
+        "create table if not exists parcels "
+        "(carrier text, number int, weight numeric(6,2), primary key (carrier, number))"
+    )
+    lab.psql("insert into parcels values ('a', 1, 1.5), ('b', 1, 2.25)")
+    tables = [
+        {"name": f"public.{name}"} for name in ("customers", "products", "orders", "order_items", "parcels")
+    ]
+    lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
+    current = "select carrier, number, weight from silver.parcels order by carrier"
+    rows = eventually("the rows that were there", lambda: lab.sql(current))
+    assert [(row["carrier"], row["number"], row["weight"]) for row in rows] == [
+        ("a", "1", "1.50"),
+        ("b", "1", "2.25"),
+    ]
+    lab.psql("update parcels set weight = 3 where carrier = 'b'")
+    history = "select weight from silver.parcels_history where carrier = 'b' order by version"
+    rows = eventually("the change", lambda: rows if len(rows := lab.sql(history)) == 2 else None)
+    assert [row["weight"] for row in rows] == ["2.25", "3.00"]
+    again = lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
+    assert "changed=0" in again.stdout
+    lab.playbook("site")
+    assert "no difference" in lab.make("verify").stdout
+    lab.psql("drop table parcels")
