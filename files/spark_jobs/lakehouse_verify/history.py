@@ -15,6 +15,7 @@ RULES = {
     "in the order of the commits": "next_began <= began",
     "no overlap": "next_began is not null and (ended is null or ended > next_began)",
     "ends when the next begins": "ended = next_began and not (valid_to <=> next_valid_from)",
+    # or at the end of a snapshot, which ends what it does not have
     "no gap but after a delete": "ended is not null and not (ended <=> next_began) and not deleted",
 }
 
@@ -41,7 +42,8 @@ def check(run_sql: RunSql, table: Table, topic: str) -> tuple[Counter[str], list
             window later as (partition by {key} order by version, valid_from_position)
         ), deletes as (
             select distinct epoch, `partition`, `offset`, true as deleted from {EVENTS}
-            where topic = {dialect.literal(topic)} and op in ('d', 't')
+            where topic = {dialect.literal(topic)} and (op in ('d', 't') or op = 'r'
+                and get_json_object(value, '$.source.snapshot') in ('last', 'last_in_data_collection'))
         ), judged as (
             select place, explode(array_compact(array(
                 'versions', case when is_current then 'open' end, {broken}))) as said
