@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from pyspark.sql import SparkSession
 
 TOPIC = "cdc.public.orders"
 ORDERS = Table("public.orders", (Column("order_id", "bigint"), Column("status", "text")), ("order_id",))
-EVENTS = "epoch string, topic string, `partition` int, `offset` bigint, op string"
+EVENTS = "epoch string, topic string, `partition` int, `offset` bigint, op string, value string"
 POSITION = "struct<epoch: string, partition: int, offset: bigint>"
 HISTORY = (
     "order_id bigint, status string, valid_from timestamp, valid_to timestamp, is_current boolean, "
@@ -35,8 +36,8 @@ def run_sql(spark: SparkSession, tmp_path: Path) -> Iterator[RunSql]:
         spark.sql(f"drop database {database} cascade")
 
 
-def event(offset: int, op: str = "u", epoch: str = "e1") -> tuple[Any, ...]:
-    return (epoch, TOPIC, 0, offset, op)
+def event(offset: int, op: str = "u", epoch: str = "e1", snapshot: str = "false") -> tuple[Any, ...]:
+    return (epoch, TOPIC, 0, offset, op, json.dumps({"source": {"snapshot": snapshot}}))
 
 
 def version(number: int, began: int, ended: int | None, key: int = 1) -> tuple[str, ...]:
@@ -150,7 +151,11 @@ class TestHistory:
             spark,
             "bronze.change_events",
             EVENTS,
-            [event(offset, "d" if offset == 7 else "u") for offset in range(10)],
+            [
+                *(event(offset, "d" if offset == 7 else "u") for offset in range(10)),
+                event(10, "r", snapshot="true"),
+                event(11, "r", snapshot="last"),
+            ],
         )
 
     def test_a_sound_history_with_a_delete(self, spark: SparkSession, run_sql: RunSql) -> None:
@@ -158,6 +163,12 @@ class TestHistory:
         counts, findings = history.check(run_sql, ORDERS, TOPIC)
         assert said(findings) == {}
         assert counts == Counter(versions=4, open=1)
+
+    def test_the_end_of_a_snapshot_ends_what_it_does_not_have(
+        self, spark: SparkSession, run_sql: RunSql
+    ) -> None:
+        store_history(spark, version(1, 1, 11), version(1, 3, 11, key=2))
+        assert said(history.check(run_sql, ORDERS, TOPIC)[1]) == {}
 
     @pytest.mark.parametrize(
         ("rows", "rule"),
@@ -169,6 +180,7 @@ class TestHistory:
             ([version(1, 1, 5), version(2, 2, None)], "no overlap"),
             ([version(1, 1, 2), version(2, 5, None)], "no gap but after a delete"),
             ([version(1, 1, 5)], "no gap but after a delete"),
+            ([version(1, 1, 10)], "no gap but after a delete"),
         ],
     )
     def test_a_fault_is_named(

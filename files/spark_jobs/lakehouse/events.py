@@ -109,7 +109,7 @@ class Events:
         """The columns that an event's row has."""
         return set(orjson.loads(value)["after"])
 
-    def key(self, text: str | None) -> Key | None:
+    def key(self, text: str | bytes | None) -> Key | None:
         """The key of a Kafka record's key; None where it has none."""
         return None if text is None else self._key_of(orjson.loads(text))
 

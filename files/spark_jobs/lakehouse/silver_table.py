@@ -156,7 +156,8 @@ class SilverTable:
         epoch, _, offset = last.position
         mine = (F.col("source_table") == self.table.name) & (F.col("epoch") == epoch)
         of_it = ((F.col("op") == "r") & (F.col("lsn") == last.lsn)) | F.col("error").isNotNull()
-        keys = bronze().where(mine & of_it & (F.col("offset") <= offset)).select("key", "error").toArrow()
+        seen = bronze().where(mine & of_it & (F.col("offset") <= offset))
+        keys = seen.select(F.col("key").cast("binary"), "error").toArrow()  # a bad one may be no text
         found: set[Key] = set()
         for text, error in zip(*(keys[name].to_pylist() for name in ("key", "error")), strict=True):
             try:
