@@ -18,12 +18,12 @@ def test_small_files_are_joined_now_and_then_and_not_at_every_batch(
 ) -> None:
     monkeypatch.setattr(delta_io.Upkeep, "FILES", 6)
     path = f"file://{tmp_path}/table"
-    delta_io.create(spark, path, "id bigint", {"delta.appendOnly": "true"})
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.appendOnly": "true"})
     upkeep = delta_io.Upkeep(spark, path)
     for number in range(14):
         if number % restart_every == 0:
             upkeep = delta_io.Upkeep(spark, path)
-        delta_io.append(spark.range(number, number + 1).coalesce(1), path)
+        spark.range(number, number + 1).coalesce(1).write.format("delta").mode("append").save(path)
         files = upkeep.after_batch()
         assert files is not None
         assert files <= delta_io.Upkeep.FILES
@@ -38,13 +38,13 @@ def test_versions_that_are_old_go_and_the_table_stays(
 ) -> None:
     monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 8)
     path = f"file://{tmp_path}/table"
-    delta_io.create(spark, path, "id bigint", {"delta.enableChangeDataFeed": "true"})
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.enableChangeDataFeed": "true"})
     upkeep = delta_io.Upkeep(spark, path)
     upkeep.after_batch()
     old = time.time() - 3 * 3600
     log = tmp_path / "table" / "_delta_log"
     for number in range(24):
-        delta_io.append(spark.range(number, number + 1).coalesce(1), path)
+        spark.range(number, number + 1).coalesce(1).write.format("delta").mode("append").save(path)
         if number == 15:
             for second, file in enumerate(sorted(log.glob("0*"))):
                 os.utime(file, (old + second, old + second))
@@ -61,8 +61,10 @@ def test_versions_that_are_old_go_and_the_table_stays(
 
 def test_braces_in_the_condition_of_a_merge_are_just_text(spark: SparkSession, tmp_path: Path) -> None:
     path = f"file://{tmp_path}/table"
-    delta_io.create(spark, path, "id string, n int", {"delta.enableChangeDataFeed": "true"})
-    delta_io.append(spark.createDataFrame([("{{x}", 1), ("other", 1)], "id string, n int"), path)
+    delta_io.create_if_missing(spark, path, "id string, n int", {"delta.enableChangeDataFeed": "true"})
+    spark.createDataFrame([("{{x}", 1), ("other", 1)], "id string, n int").write.format("delta").mode(
+        "append"
+    ).save(path)
     batch = spark.createDataFrame([("{{x}", 2)], "id string, n int")
     same = "target.id = batch.id AND target.id BETWEEN '{{x}' AND '{{x}'"
     delta_io.merge(spark, path, batch, same, "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *")

@@ -47,9 +47,7 @@ class TopicState:
 
 def create_table(spark: SparkSession, config: Config) -> None:
     """Creates bronze.change_events if it is missing."""
-    if delta_io.latest_version(spark, config.bronze_path) >= 0:
-        return
-    delta_io.create(
+    delta_io.create_if_missing(
         spark,
         config.bronze_path,
         envelope.BRONZE_SCHEMA,
@@ -112,8 +110,7 @@ class Bronze:
         self._spark = spark
         self._config = config
         self._status = status
-        self._topics = [config.kafka.topic(table) for table in config.tables]
-        self._envelopes = envelope.Envelopes(dict(zip(self._topics, config.tables, strict=True)))
+        self._envelopes = envelope.Envelopes(config.topics)
         self._log = TableLog(spark, config.bronze_path)
         self._upkeep = delta_io.Upkeep(spark, config.bronze_path)
         self._writer = str(uuid.uuid4())
@@ -134,7 +131,7 @@ class Bronze:
 
     def _start(self, available_now: bool) -> StreamingQuery:
         self._version = self._log.version
-        topics = kafka.describe(self._spark, self._config.kafka, self._topics)
+        topics = kafka.describe(self._spark, self._config.kafka, self._config.topics)
         stored = stored_state(delta_io.read(self._spark, self._config.bronze_path, self._version))
         states = {name: stored.get(name, TopicState()) for name in topics}
         epochs = {

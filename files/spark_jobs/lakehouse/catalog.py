@@ -6,7 +6,7 @@ from typing import Any
 
 from lakehouse import models
 from lakehouse.config import Config, Table
-from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS
+from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 
 
 def entries(config: Config) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def entries(config: Config) -> list[dict[str, Any]]:
 
 def views(table: Table) -> list[dict[str, Any]]:
     """The views on what a source table has in the layers."""
-    business = ", ".join(f"`{name}`" for name in table.column_names)
+    business = ", ".join(map(quoted, table.column_names))
     told = f"{business}, {', '.join(HISTORY_COLUMNS)}"
     dropped = f"* EXCEPT ({told}, {', '.join(HIDDEN_COLUMNS)})"  # columns that only old versions have
     versions = f"FROM silver.`{table.short_name}_versions`"

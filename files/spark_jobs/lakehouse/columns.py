@@ -39,17 +39,17 @@ def differences(table: Table, there: Mapping[str, str], numbers: Mapping[str, in
     """
     known = {number: name for name, number in numbers.items()}
     for column in table.columns:
-        kind, name = pgtypes.spark_type(column.type), column.name.replace("`", "``")
+        kind, name = pgtypes.spark_type(column.type), layout.quoted(column.name)
         before = known.get(column.number or 0, column.name)
         if before != column.name:
             raise ColumnError(_message(table, f"its column {before} is called {column.name} now"))
         if column.name not in there:
-            yield f"ADD COLUMN `{name}` {kind}"
+            yield f"ADD COLUMN {name} {kind}"
         elif kind != there[column.name] and not pgtypes.is_wider(there[column.name], than=kind):
             if not pgtypes.is_wider(kind, than=there[column.name]):
                 change = f"its column {column.name} was {there[column.name]} and is {column.type} now"
                 raise ColumnError(_message(table, change))
-            yield f"ALTER COLUMN `{name}` TYPE {kind}"
+            yield f"ALTER COLUMN {name} TYPE {kind}"
 
 
 def _message(table: Table, change: str) -> str:

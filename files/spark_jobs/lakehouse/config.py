@@ -107,6 +107,11 @@ class Config:
         return next(table for table in self.tables if name in (table.name, table.short_name))
 
     @property
+    def topics(self) -> dict[str, Table]:
+        """The table that each topic carries."""
+        return {self.kafka.topic(table): table for table in self.tables}
+
+    @property
     def bronze_path(self) -> str:
         """The location of bronze.change_events."""
         return f"{self.storage}/bronze/change_events"

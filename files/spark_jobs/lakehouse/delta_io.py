@@ -11,10 +11,12 @@ from pyspark.sql import DataFrame, SparkSession
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
-def create(
+def create_if_missing(
     spark: SparkSession, path: str, schema: str, properties: Mapping[str, str], partitioned_by: str = ""
 ) -> None:
-    """Creates an empty Delta table."""
+    """Creates an empty Delta table, unless there is one."""
+    if latest_version(spark, path) >= 0:
+        return
     settings = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
     partitions = f"PARTITIONED BY ({partitioned_by})" if partitioned_by else ""
     table = f"CREATE TABLE delta.`{path}` ({schema}) USING delta"
@@ -104,11 +106,6 @@ def changes(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
     """The change data feed of the versions after `after`, up to `upto`."""
     reader = spark.read.format("delta").option("readChangeFeed", "true")
     return reader.option("startingVersion", after + 1).option("endingVersion", upto).load(path)
-
-
-def append(rows: DataFrame, path: str) -> None:
-    """Adds rows in one commit."""
-    rows.write.format("delta").mode("append").save(path)
 
 
 def merge(spark: SparkSession, path: str, batch: DataFrame, on: str, clauses: str) -> None:

@@ -81,8 +81,7 @@ class TableLog:
     @property
     def version(self) -> int:
         """The newest version; costs one listing of the log."""
-        none = self._jvm.scala.Option.empty()
-        return int(self._log.update(False, none, none).version())
+        return int(self._snapshot().version())
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -96,8 +95,7 @@ class TableLog:
     @property
     def columns(self) -> dict[str, str]:
         """The Spark SQL types of its columns, in their order."""
-        none = self._jvm.scala.Option.empty()
-        schema = json.loads(self._log.update(False, none, none).metadata().schemaString())
+        schema = json.loads(self._snapshot().metadata().schemaString())
         return {field.name: field.dataType.simpleString() for field in StructType.fromJson(schema)}
 
     @property
@@ -110,9 +108,11 @@ class TableLog:
         return [self.data_file(add) for add in self._adds() if add["partitionValues"] == partition]
 
     def _adds(self) -> Iterator[dict[str, Any]]:
+        return (json.loads(add.json())["add"] for add in self._snapshot().allFiles().collectAsList())
+
+    def _snapshot(self) -> Any:
         none = self._jvm.scala.Option.empty()
-        snapshot = self._log.update(False, none, none)
-        return (json.loads(add.json())["add"] for add in snapshot.allFiles().collectAsList())
+        return self._log.update(False, none, none)
 
     def commits_after(self, version: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """The commits after a version, oldest first, each as its actions."""

@@ -37,6 +37,13 @@ class _Told(NamedTuple):
     error: str | None = None
 
 
+_TYPES = {
+    "op": pa.string(),
+    "lsn": pa.int64(),
+    "tx_id": pa.int64(),
+    "source_ts": pa.int64(),
+    "error": pa.string(),
+}
 _NOTHING = _Told()
 _NO_OBJECT = _Told(error="the value is no JSON object of an envelope's shape")
 
@@ -62,11 +69,7 @@ class Envelopes:
             tombstones.
         """
         topics = records["topic"].to_pylist()
-        payloads = (records[name].to_pylist() for name in ("key", "value"))
-        told = [_read(self._events[topic], *pair) for topic, *pair in zip(topics, *payloads, strict=True)]
-        op, lsn, tx_id, source_ts, error = zip(*told, strict=True) if told else ([],) * 5
-        moments = pa.array(source_ts, pa.int64()).view(_MOMENT)
-        return pa.table(
+        made = pa.table(
             {
                 "topic": records["topic"],
                 "partition": records["partition"],
@@ -77,14 +80,24 @@ class Envelopes:
                 "value": pc.cast(records["value"], options=_RAW_TEXT),
                 "epoch": pa.array([epochs[topic] for topic in topics], pa.string()),
                 "source_table": pa.array([self._names[topic] for topic in topics], pa.string()),
-                "op": pa.array(op, pa.string()),
-                "lsn": pa.array(lsn, pa.int64()),
-                "tx_id": pa.array(tx_id, pa.int64()),
-                "source_ts": moments,
-                "ingested_at": pa.array([now] * len(told), pa.int64()).view(_MOMENT),
-                "error": pa.array(error, pa.string()),
+                "ingested_at": pa.array([now] * len(topics), pa.int64()).view(_MOMENT),
             }
         )
+        for name, column in self.judged(records).items():
+            made = made.append_column(name, column)
+        return made
+
+    def judged(self, records: pa.Table) -> dict[str, pa.Array]:
+        """What records say, as the columns of bronze that tell it; `error` as in `bronze_rows`.
+
+        Args:
+            records: Rows with topic, key and value; the last two as bytes.
+        """
+        said = zip(*(records[name].to_pylist() for name in ("topic", "key", "value")), strict=True)
+        told = [_read(self._events[topic], key, value) for topic, key, value in said]
+        columns = {name: [getattr(one, name) for one in told] for name in _Told._fields}
+        made = {name: pa.array(column, _TYPES[name]) for name, column in columns.items()}
+        return made | {"source_ts": made["source_ts"].view(_MOMENT)}
 
 
 def _read(events: Events, key: bytes | None, value: bytes | None) -> _Told:

@@ -1,6 +1,12 @@
-"""What silver adds to a table's own columns."""
+"""What silver adds to a table's own columns, and how columns are named in SQL."""
 
 from __future__ import annotations
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL."""
+    return f"`{name.replace('`', '``')}`"
+
 
 POSITION = "struct<epoch: string, partition: int, offset: bigint>"
 EVENT = "struct<epoch: string, partition: int, offset: bigint, lsn: bigint, source_ts: timestamp, op: string>"

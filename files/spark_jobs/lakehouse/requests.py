@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import delta_io, envelope, gold, models, silver
 from lakehouse.config import Config
+from lakehouse.layout import quoted
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
 
@@ -52,21 +53,13 @@ def judge_again(spark: SparkSession, config: Config) -> None:
     bad = bronze.where(F.col("error").isNotNull() & F.col("source_table").isin(names)).toArrow()
     if not bad.num_rows:
         return
-    tables = {config.kafka.topic(table): table for table in config.tables}
-    columns = [bad[{"timestamp": "kafka_timestamp"}.get(name, name)] for name in envelope.RECORD_COLUMNS]
-    records = pa.table(columns, list(envelope.RECORD_COLUMNS))
-    for name in ("key", "value"):
-        raw = records[name].cast(pa.binary())
-        records = records.set_column(records.schema.get_field_index(name), name, raw)
-    judged = envelope.Envelopes(tables).bronze_rows(records, dict.fromkeys(tables, ""), 0)
-    judged = judged.set_column(judged.schema.get_field_index("epoch"), "epoch", bad["epoch"])
+    records = {name: bad[name].cast(pa.binary()) for name in ("key", "value")}
+    judged = envelope.Envelopes(config.topics).judged(pa.table({"topic": bad["topic"], **records}))
     log.info("bronze: %d of %d records leave quarantine", judged["error"].null_count, bad.num_rows)
-    same = " AND ".join(
-        f"target.`{name}` <=> batch.`{name}`" for name in ("topic", "epoch", "partition", "offset")
-    )
-    told = ("op", "lsn", "tx_id", "source_ts", "error")
-    sets = ", ".join(f"`{name}` = batch.`{name}`" for name in told)
-    batch = spark.createDataFrame(judged.select(["topic", "epoch", "partition", "offset", *told]))
+    place = ("topic", "epoch", "partition", "offset")
+    same = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in place)
+    sets = ", ".join(f"`{name}` = batch.`{name}`" for name in judged)
+    batch = spark.createDataFrame(pa.table({name: bad[name] for name in place} | judged))
     with _changeable(spark, config):
         delta_io.merge(spark, config.bronze_path, batch, same, f"WHEN MATCHED THEN UPDATE SET {sets}")
 
@@ -85,9 +78,10 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
         table = config.table(name)
         log.info("%s: the events of %d rows are erased", table.name, len(keys))
         texts = [[str(key[column]) for column in table.key] for key in keys]
-        told = ", ".join(f"`{column}` string" for column in table.key)  # as text: however a key is written
+        key_columns = [quoted(column) for column in table.key]
+        told = ", ".join(f"{column} string" for column in key_columns)  # as text: however a key is written
         wanted = spark.createDataFrame(texts, told).distinct()
-        same = [f"from_json(target.key, '{told}').`{column}` = batch.`{column}`" for column in table.key]
+        same = [f"from_json(target.key, '{told}').{column} = batch.{column}" for column in key_columns]
         on = " AND ".join([f"target.source_table = '{table.name}'", *same])
         with _changeable(spark, config):
             delta_io.merge(spark, config.bronze_path, wanted, on, f"WHEN MATCHED THEN UPDATE SET {sets}")

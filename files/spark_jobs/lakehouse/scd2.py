@@ -151,22 +151,21 @@ class Fold:
         return change
 
     def _truncate(self, mark: Mark) -> None:
-        self._know_open_heads()
+        for key, head in self._open_heads():
+            self._changes.setdefault(key, Change(before=head, head=head))
         for change in self._changes.values():
             self._end(change, mark)
 
     def _end_what_is_gone(self, snapshot: Mark) -> None:
         """Ends what was open and is not in a snapshot: nobody looked when it was deleted."""
-        self._know_open_heads()
+        for key, head in self._open_heads():
+            if not _is_of(head, snapshot):  # of a first snapshot all are: they need not be in memory at once
+                self._changes.setdefault(key, Change(before=head, head=head))
         unseen = [(key, change) for key, change in self._changes.items() if not _is_of(change.head, snapshot)]
         there = self._in_snapshot(snapshot) if unseen else ()
         for key, change in unseen:
             if key not in there:
                 self._end(change, snapshot)
-
-    def _know_open_heads(self) -> None:
-        for key, head in self._open_heads():
-            self._changes.setdefault(key, Change(before=head, head=head))
 
     def _end(self, change: Change, mark: Mark) -> None:
         if change.head is not None and change.head.ended is None:

@@ -28,7 +28,7 @@ from lakehouse import columns, delta_io, latency, pgtypes
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
-from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS
+from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 from lakehouse.retry import Backoff
 from lakehouse.silver_table import SilverTable
 from lakehouse.status import Status, failure
@@ -45,9 +45,7 @@ log = logging.getLogger(__name__)
 def create_tables(spark: SparkSession, config: Config) -> None:
     """Creates the backing tables that are missing."""
     for table in config.tables:
-        if delta_io.latest_version(spark, config.silver_path(table)) >= 0:
-            continue
-        delta_io.create(
+        delta_io.create_if_missing(
             spark,
             config.silver_path(table),
             _schema(table),
@@ -56,7 +54,7 @@ def create_tables(spark: SparkSession, config: Config) -> None:
                 "delta.enableDeletionVectors": "true",
                 "delta.enableTypeWidening": "true",
                 "delta.feature.domainMetadata": "supported",
-                "delta.dataSkippingStatsColumns": ",".join(map(_quoted, [*table.key, "version"])),
+                "delta.dataSkippingStatsColumns": ",".join(map(quoted, [*table.key, "version"])),
             },
             partitioned_by="_head",
         )
@@ -81,11 +79,7 @@ def empty(spark: SparkSession, config: Config, table: Table) -> None:
 def _schema(table: Table, there: Mapping[str, str] = MappingProxyType({})) -> str:
     declared = {column.name: pgtypes.spark_type(column.type) for column in table.columns}
     kinds = {**declared, **columns.business(there), **declared, **HISTORY_COLUMNS, **HIDDEN_COLUMNS}
-    return ", ".join(f"{_quoted(name)} {kind}" for name, kind in kinds.items())
-
-
-def _quoted(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"
+    return ", ".join(f"{quoted(name)} {kind}" for name, kind in kinds.items())
 
 
 @dataclass

@@ -41,14 +41,14 @@ class SilverTable:
         """The version of bronze up to which the table has everything; it may have more."""
         self._bronze_id = ""
         self._spark = spark
-        self._log = TableLog(spark, config.silver_path(table))
         self._path = config.silver_path(table)
+        self._log = TableLog(spark, self._path)
         self._state_file = config.state / f"{table.short_name}.sqlite"
         self._deliveries = Deliveries()
         self._files: dict[str, DataFile] = {}
         self._version = -1
         self._stats = [*table.key, "version"]
-        self.upkeep = delta_io.Upkeep(spark, config.silver_path(table))
+        self.upkeep = delta_io.Upkeep(spark, self._path)
 
     def recover(self, bronze_id: str) -> None:
         """Takes the cursor and the heads from the table's content.
@@ -99,8 +99,11 @@ class SilverTable:
         heads = self._heads.of(keys)
         versions = {key: head.version for key, head in heads.items()}
         in_snapshot = partial(self._in_snapshot, bronze)
-        fold = Fold(self._tracked, versions, self._open_heads(heads), in_snapshot)
+        fold = Fold(self._tracked, versions, self._open_heads, in_snapshot)
         fold.apply(new)
+        changes = dict(fold.changes)
+        # A truncate and the end of a snapshot change more than the keys of the batch.
+        heads |= self._heads.of({key for key, change in changes.items() if change.before} - heads.keys())
         cursor = self.cursor.past(event.mark.position for event in events)
         deliveries = self._deliveries.after(events)
         noted = {
@@ -109,14 +112,14 @@ class SilverTable:
             "bronze": {"table": self._bronze_id, "version": bronze_version},
             "columns": self._numbers,
         }
-        self._write(dict(fold.changes), heads, noted)
+        self._write(changes, heads, noted)
         self.cursor, self._deliveries, self.bronze_version = cursor, deliveries, bronze_version
         return events
 
     def _declare_columns(self) -> None:
         """Brings the table's columns to what the source has; what the source has dropped stays."""
-        numbers = self._log.metadata.get("columns", {})
-        for change in list(columns.differences(self.table, self._log.columns, numbers)):
+        there, numbers = self._log.columns, self._log.metadata.get("columns", {})
+        for change in list(columns.differences(self.table, there, numbers)):
             log.info("silver.%s: %s", self.table.short_name, change)
             self._spark.sql(f"ALTER TABLE delta.`{self._path}` {change}")
         kinds = columns.business(self._log.columns)
@@ -170,13 +173,8 @@ class SilverTable:
                 found.add(key)
         return found
 
-    def _open_heads(self, known: dict[Key, Head]) -> Any:
-        def all_of_them() -> Iterable[tuple[Key, Version]]:
-            for key, head in self._heads.open():
-                known.setdefault(key, head)
-                yield key, head.version
-
-        return all_of_them
+    def _open_heads(self) -> Iterable[tuple[Key, Version]]:
+        return ((key, head.version) for key, head in self._heads.open())
 
     def _write(self, changes: Mapping[Key, Change], heads: dict[Key, Head], noted: dict[str, Any]) -> None:
         if not changes:
