@@ -68,11 +68,14 @@ class Upkeep:
         """Does what it is time for; gives the number of the table's files, None: there is no telling."""
         files = _file_count(self._spark, self._path)
         if files is not None and files >= self._left + self.FILES:
-            self._spark.sql(f"OPTIMIZE delta.`{self._path}`")
+            self._join()
             files = _file_count(self._spark, self._path)
             self._left = files or 0
         self._shorten_log()
         return files
+
+    def _join(self) -> None:
+        self._spark.sql(f"OPTIMIZE delta.`{self._path}`")
 
     def _shorten_log(self) -> None:
         table_log = _log(self._spark, self._path)
