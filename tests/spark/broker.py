@@ -34,7 +34,7 @@ class Broker:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._client = {"bootstrap.servers": address}
+        self._client: dict[str, str | int | float | bool] = {"bootstrap.servers": address}
         self._admin = AdminClient(self._client)  # has to live until what it was asked is done
 
     def create_topic(self, name: str) -> None:

@@ -38,8 +38,8 @@ POINTS: dict[str, tuple[Any, str, bool, Names]] = {
     "silver: committed, the heads are not": (TableLog, "_commit", AFTER, _log_of("silver")),
     "silver: the heads are noted": (SilverTable, "_write", AFTER, _any),
     "silver: its files were joined": (delta_io.Upkeep, "_join", AFTER, _path_of("silver")),
-    "gold: rows are computed, not committed": (delta_io, "merge", BEFORE, _any),
-    "gold: committed": (delta_io, "merge", AFTER, _any),
+    "gold: rows are written, not committed": (TableLog, "_commit", BEFORE, _log_of("gold")),
+    "gold: committed": (TableLog, "_commit", AFTER, _log_of("gold")),
 }
 
 

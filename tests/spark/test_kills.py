@@ -26,7 +26,7 @@ from deliveries import TABLE
 from lakehouse import config, pipeline
 from lakehouse.config import Config
 from oracle import Event, history
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from streams import TRUNCATE, delete, in_order, put
 
 MODEL = """-- keys: [status]
@@ -87,7 +87,7 @@ class Chain:
         gold = self._read(self.config.gold_path("things_by_status")).collect()
         assert {row.status: row.things for row in gold} == current
 
-    def _read(self, path: str):  # type: ignore[no-untyped-def]
+    def _read(self, path: str) -> DataFrame:
         return self._spark.read.format("delta").load(path)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-
-USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 def create_if_missing(
@@ -116,12 +113,3 @@ def merge(spark: SparkSession, path: str, batch: DataFrame, on: str, clauses: st
     # Braces, which a key may hold, mean something to spark.sql().
     on, clauses = (text.replace("{", "{{").replace("}", "}}") for text in (on, clauses))
     spark.sql(f"MERGE INTO delta.`{path}` AS target USING {{batch}} AS batch ON {on} {clauses}", batch=batch)
-
-
-def last_metadata(spark: SparkSession, path: str) -> dict[str, Any] | None:
-    """What the newest commit that carries metadata says; None when none does, or there is no table."""
-    if latest_version(spark, path) < 0:
-        return None
-    commits = spark.sql(f"DESCRIBE HISTORY delta.`{path}`").where("userMetadata IS NOT NULL")
-    newest = commits.orderBy("version", ascending=False).select("userMetadata").first()
-    return json.loads(newest["userMetadata"]) if newest else None

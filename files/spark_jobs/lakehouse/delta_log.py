@@ -15,9 +15,10 @@ import tempfile
 import time
 import uuid
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -35,6 +36,10 @@ _INLINE_BYTES = 512  # a longer vector goes into a file beside the data
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _NANOS = 1_000_000
 _STATS_LENGTH = 32
+_FEED_BYTES = 16 * 1024 * 1024
+
+FAR = 200
+"""Versions: to ask Spark for what came in more of them is quicker than to read one by one."""
 
 DOMAIN = "lakehouse"
 """The domain of a table's metadata that is ours (`domainMetadata` of the protocol)."""
@@ -121,6 +126,38 @@ class TableLog:
             commit = changes.next()
             actions = self._jvm.scala.jdk.javaapi.CollectionConverters.asJava(commit._2())
             yield int(commit._1()), [json.loads(action.json()) for action in actions]
+
+    def change_feed(self, after: int, upto: int, columns: Sequence[str]) -> pa.Table | None:
+        """The change data feed of the versions after one, up to another one.
+
+        Args:
+            after: The version that is known.
+            upto: The last version.
+            columns: The columns; `_change_type` is one.
+
+        Returns:
+            The rows; None when they are many, or the commits do not tell them all in one form: ask Spark.
+        """
+        if upto - after > FAR:
+            return None
+        files: list[dict[str, Any]] = []
+        try:
+            for _, actions in takewhile(lambda commit: commit[0] <= upto, self.commits_after(after)):
+                told = [action["cdc"] for action in actions if "cdc" in action]
+                if changes_data(actions) and not told:
+                    return None
+                files += told
+        except Py4JJavaError:  # the log does not reach back that far
+            return None
+        if sum(file["size"] for file in files) > _FEED_BYTES:
+            return None
+        rows = [self.read(DataFile(file)) for file in files]
+        if not all(set(columns) <= set(read.column_names) for read in rows):
+            return None
+        rows = [read.select(columns) for read in rows]
+        if len({str(read.schema) for read in rows}) > 1:
+            return None
+        return pa.concat_tables(rows) if rows else pa.table({name: [] for name in columns})
 
     def data_file(self, add: dict[str, Any]) -> DataFile:
         """The file of an `add` action, with its deleted rows."""
@@ -210,7 +247,7 @@ class TableLog:
             adds: New files.
             changes: Files of the change data feed.
             deleted: By path, files and the further rows to mark in them.
-            metadata: What is true of the table from then on.
+            metadata: What is true of the table from then on; DESCRIBE HISTORY shows it, too.
             read_version: The version that all this rests upon.
 
         Returns:
@@ -247,6 +284,10 @@ class TableLog:
                 del marked[path]
         return self._commit(actions, metadata, read_version), marked
 
+    def note(self, metadata: Mapping[str, Any]) -> int:
+        """Says what is true of the table from now on; returns the version."""
+        return self._commit([], metadata, self.version)
+
     def clear(self) -> int:
         """Removes every row, and what the last commit of `commit` said; returns the version."""
         while True:
@@ -271,8 +312,8 @@ class TableLog:
             listed.add(self._delta.actions.Action.fromJson(json.dumps(action)))
         sequence = self._jvm.scala.jdk.javaapi.CollectionConverters.asScala(listed).toSeq()
         update = self._jvm.org.apache.spark.sql.streaming.OutputMode.Update()
-        none = self._jvm.scala.Option.empty()
-        operation = getattr(self._delta, "DeltaOperations$StreamingUpdate")(update, DOMAIN, 0, none)
+        for_history = self._jvm.scala.Option.apply(configuration or None)
+        operation = getattr(self._delta, "DeltaOperations$StreamingUpdate")(update, DOMAIN, 0, for_history)
         try:
             transaction = self._log.startTransaction()
             if transaction.readVersion() != read_version:

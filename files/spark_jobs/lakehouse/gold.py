@@ -6,18 +6,23 @@ whose commits do not tell is computed in full.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyroaring import BitMap64
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, latency, models
-from lakehouse.config import Config
+from lakehouse import delta_io, latency, models, pgtypes, values
+from lakehouse.config import Config, Table
+from lakehouse.delta_log import DataFile, TableLog
+from lakehouse.latency import Sample
 from lakehouse.models import Model
 from lakehouse.retry import Backoff
 from lakehouse.status import Status, failure
@@ -27,14 +32,17 @@ log = logging.getLogger(__name__)
 Versions = Mapping[str, int]
 
 
+_PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.feature.domainMetadata": "supported"}
+
+
 @dataclass(frozen=True)
 class Images:
     """Rows of a silver table that changed between two versions, as they were and as they are."""
 
-    kept: DataFrame
     rows: DataFrame
     count: int
-    commit_times: Row
+    commit_times: Row | Sample
+    release: Callable[[], object]
 
 
 class Silver:
@@ -58,15 +66,14 @@ class Silver:
     def images(self, name: str, after: int) -> Images:
         """The table's changes since a version; read once."""
         if (name, after) not in self._images:
-            table = self._config.table(name)
-            changes = delta_io.changes(
-                self._spark, self._config.silver_path(table), after, self.versions[name]
+            table, upto = self._config.table(name), self.versions[name]
+            path = self._config.silver_path(table)
+            feed = TableLog(self._spark, path).change_feed(after, upto, [*table.column_names, *_OF_CHANGES])
+            self._images[name, after] = (
+                _many_images(delta_io.changes(self._spark, path, after, upto), table)
+                if feed is None
+                else _few_images(self._spark, feed, table)
             )
-            kept = changes.where("is_current").persist()
-            arrived = F.col("_change_type").isin("insert", "update_postimage") & (F.col("_applied.op") != "r")
-            commit_times = latency.commit_times(F.col("_applied.source_ts"), arrived)
-            count, times = kept.agg(F.count("*"), commit_times).collect()[0]
-            self._images[name, after] = Images(kept, kept.select(*table.column_names), count, times)
         return self._images[name, after]
 
     @property
@@ -77,7 +84,32 @@ class Silver:
     def release(self) -> None:
         """Frees what was kept in memory."""
         for images in self._images.values():
-            images.kept.unpersist()
+            images.release()
+
+
+_OF_CHANGES = ("is_current", "_change_type", "_applied")
+_ARRIVED = ("insert", "update_postimage")
+
+
+def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
+    if not feed.num_rows:
+        return Images(spark.createDataFrame(feed), 0, latency.sample([]), lambda: None)
+    kept = feed.filter(feed["is_current"])
+    is_change = pc.not_equal(pc.struct_field(kept["_applied"], "op"), "r")
+    arrived = kept.filter(pc.and_(is_change, pc.is_in(kept["_change_type"], pa.array(_ARRIVED))))
+    committed = pc.divide(pc.struct_field(arrived["_applied"], "source_ts").cast(pa.int64()), 1000)
+    kinds = [(column.name, values.arrow_type(pgtypes.spark_type(column.type))) for column in table.columns]
+    rows = spark.createDataFrame(kept.select(table.column_names).cast(pa.schema(kinds)))
+    return Images(rows, kept.num_rows, latency.sample(committed.to_pylist()), lambda: None)
+
+
+def _many_images(feed: DataFrame, table: Table) -> Images:
+    kept = feed.where("is_current").persist()
+    arrived = F.col("_change_type").isin(*_ARRIVED) & (F.col("_applied.op") != "r")
+    count, times = kept.agg(
+        F.count("*"), latency.commit_times(F.col("_applied.source_ts"), arrived)
+    ).collect()[0]
+    return Images(kept.select(*table.column_names), count, times, kept.unpersist)
 
 
 class GoldModel:
@@ -87,17 +119,23 @@ class GoldModel:
         self.model = model
         self.path = config.gold_path(model.name)
         self.upkeep = delta_io.Upkeep(spark, self.path)
+        self.versions: Versions | None = None
         self._spark = spark
         self._config = config
-        self.versions: Versions | None = None
+        self._log = TableLog(spark, self.path)
+        self._keys: dict[str, pa.Table] = {}
 
     def recover(self) -> None:
         """Takes from the table's commits what it was computed from, if silver still has the changes since."""
-        metadata = delta_io.last_metadata(self._spark, self.path)
-        stored = (metadata or {}).get("silver", {})
-        usable = set(stored) == set(self.model.sources) and all(
-            delta_io.earliest_version(self._spark, self._silver_path(name)) <= version + 1
-            for name, version in stored.items()
+        noted = self._log.metadata if self._log.version >= 0 else {}
+        stored: Versions = noted.get("silver", {})
+        usable = (
+            noted.get("model") == self.model.digest
+            and set(stored) == set(self.model.sources)
+            and all(
+                delta_io.earliest_version(self._spark, self._silver_path(name)) <= version + 1
+                for name, version in stored.items()
+            )
         )
         self.versions = stored if usable else None
 
@@ -114,40 +152,52 @@ class GoldModel:
             images = {name: silver.images(name, before[name]) for name in changed}
             images = {name: image for name, image in images.items() if image.count}
             if images:
-                self._merge({name: image.rows for name, image in images.items()}, current, versions)
+                self._update({name: image.rows for name, image in images.items()}, current, versions)
         self.versions = versions
 
     def _silver_path(self, name: str) -> str:
         return self._config.silver_path(self._config.table(name))
 
     def _replace(self, rows: DataFrame, versions: Versions) -> None:
-        writer = rows.coalesce(1).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer.option("userMetadata", _metadata(versions)).save(self.path)
+        table = rows.coalesce(1).writeTo(f"delta.`{self.path}`").using("delta")
+        for name, value in _PROPERTIES.items():
+            table = table.tableProperty(name, value)
+        table.createOrReplace()
+        self._log.note(self._noted(versions))
 
-    def _merge(
+    def _update(
         self, images: Mapping[str, DataFrame], current: Mapping[str, DataFrame], versions: Versions
     ) -> None:
-        keys = models.affected_keys(self._spark, self.model, images, current).persist()
-        try:
-            rows = models.restricted(models.result(self._spark, self.model, current), keys)
-            there = F.lit(True).alias("_there")
-            batch = keys.join(rows.select("*", there), list(self.model.keys), "left")
-            batch = batch.coalesce(1).localCheckpoint()  # computed once, and out of the merge's own planning
-            same_key = " AND ".join(f"target.`{name}` = batch.`{name}`" for name in self.model.keys)
-            same_row = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in rows.columns)
-            names = ", ".join(f"`{name}`" for name in rows.columns)
-            values = ", ".join(f"batch.`{name}`" for name in rows.columns)
-            assignments = ", ".join(f"`{name}` = batch.`{name}`" for name in rows.columns)
-            clauses = [
-                "WHEN MATCHED AND batch._there IS NULL THEN DELETE",
-                f"WHEN MATCHED AND NOT ({same_row}) THEN UPDATE SET {assignments}",
-                f"WHEN NOT MATCHED AND batch._there THEN INSERT ({names}) VALUES ({values})",  # noqa: S608
-            ]
-            self._spark.conf.set(delta_io.USER_METADATA, _metadata(versions))
-            delta_io.merge(self._spark, self.path, batch, same_key, " ".join(clauses))
-        finally:
-            self._spark.conf.unset(delta_io.USER_METADATA)  # no note of this model on another commit
-            keys.unpersist()
+        found = models.affected_keys(self._spark, self.model, images, current).toArrow()
+        keys = self._spark.createDataFrame(found)
+        rows = models.restricted(models.result(self._spark, self.model, current), keys).coalesce(1).toArrow()
+        version = self._log.version
+        deleted = self._rows_of(found)
+        adds = [self._log.write(rows, {}, self.model.keys)] if rows.num_rows else []
+        if adds or deleted:
+            self._log.commit(adds, [], deleted, self._noted(versions), version)
+
+    def _rows_of(self, keys: pa.Table) -> dict[str, tuple[DataFile, BitMap64]]:
+        """Where the table has the rows of some keys. The keys of its files are kept in memory."""
+        names, files = list(self.model.keys), self._log.files({})
+        self._keys = {file.path: self._keys_in(file, keys.schema) for file in files}
+        places: dict[str, tuple[DataFile, BitMap64]] = {}
+        for file in files:
+            rows = self._keys[file.path].join(keys, names, join_type="left semi")
+            if found := BitMap64(rows["place"].to_pylist()) - file.deleted:
+                places[file.path] = (file, found)
+        return places
+
+    def _keys_in(self, file: DataFile, kinds: pa.Schema) -> pa.Table:
+        known = self._keys.get(file.path)
+        if known is not None:
+            return known
+        rows = self._log.read(file, kinds.names)
+        # Spark's own files have times without a zone.
+        return rows.cast(pa.schema([*kinds, rows.schema.field("place")]))
+
+    def _noted(self, versions: Versions) -> dict[str, Any]:
+        return {"silver": dict(versions), "model": self.model.digest}
 
 
 @dataclass
@@ -163,7 +213,7 @@ class Gold:
     name = "gold"
 
     def __init__(self, spark: SparkSession, config: Config, status: Status) -> None:
-        self._spark = spark.newSession()  # the metadata of its commits is a setting of the session
+        self._spark = spark
         self._config = config
         self._status = status
         self._models = [
@@ -227,21 +277,10 @@ class Gold:
 
 def forget(spark: SparkSession, config: Config, model: Model) -> None:
     """Makes a model be computed in full, when gold runs the next time; until then it stays as it is."""
-    path = config.gold_path(model.name)
-    if delta_io.latest_version(spark, path) < 0:
-        return
-    spark.conf.set(delta_io.USER_METADATA, json.dumps({}))
-    try:
-        spark.sql(
-            f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('lakehouse.forgotten' = '{time.time():.0f}')"
-        )
-    finally:
-        spark.conf.unset(delta_io.USER_METADATA)
+    log = TableLog(spark, config.gold_path(model.name))
+    if log.version >= 0:
+        log.note({})
 
 
 class GoldError(Exception):
     """Models failed in a run that ends when silver's present content is in gold."""
-
-
-def _metadata(versions: Versions) -> str:
-    return json.dumps({"silver": dict(versions)}, sort_keys=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -44,6 +46,12 @@ class Model:
     def sources(self) -> tuple[str, ...]:
         """The silver tables it reads."""
         return tuple(self.changes)
+
+    @property
+    def digest(self) -> str:
+        """What tells its definition from another one."""
+        told = json.dumps([self.keys, self.query, dict(self.changes)])
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def load_all(folder: Path) -> list[Model]:

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import columns, delta_io, latency, pgtypes
 from lakehouse.config import Config, Table
-from lakehouse.delta_log import TableLog
+from lakehouse.delta_log import FAR, TableLog
 from lakehouse.events import COLUMNS, good
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 from lakehouse.retry import Backoff
@@ -36,7 +36,6 @@ from lakehouse.status import Status, failure
 CHUNK = 50_000
 """Events of a partition that a table applies at once when it catches up; bounds the memory it takes."""
 
-_FAR = 200  # versions of bronze: to ask it is quicker than to read them one by one
 _PARALLEL_TABLES = 2
 
 log = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ class _News:
             return self._known[version]
 
     def _read(self, version: int) -> pa.Table | None:
-        if self.upto - version > _FAR:
+        if self.upto - version > FAR:
             return None
         try:
             commits = [actions for at, actions in self._bronze.commits_after(version) if at <= self.upto]
