@@ -128,7 +128,8 @@ def changes(seed: int, number: int) -> list[Event]:
             if kind < 0.2
             else put(key, dice.choice(["a", "b", "c", None]), dice.choice("xyz"))
         )
-    return in_order(*made)
+    events: list[Event] = in_order(*made)
+    return events
 
 
 @pytest.mark.parametrize("point", dying.POINTS)

@@ -123,6 +123,8 @@ class GoldModel:
         self._spark = spark
         self._config = config
         self._log = TableLog(spark, self.path)
+        self._version = -1
+        self._files: dict[str, DataFile] = {}
         self._keys: dict[str, pa.Table] = {}
 
     def recover(self) -> None:
@@ -171,21 +173,29 @@ class GoldModel:
         found = models.affected_keys(self._spark, self.model, images, current).toArrow()
         keys = self._spark.createDataFrame(found)
         rows = models.restricted(models.result(self._spark, self.model, current), keys).coalesce(1).toArrow()
-        version = self._log.version
+        self._follow()
         deleted = self._rows_of(found)
         adds = [self._log.write(rows, {}, self.model.keys)] if rows.num_rows else []
         if adds or deleted:
-            self._log.commit(adds, [], deleted, self._noted(versions), version)
+            self._version, marked = self._log.commit(adds, [], deleted, self._noted(versions), self._version)
+            kept = {path: file for path, file in self._files.items() if path not in deleted}
+            self._files = kept | marked | {str(add["path"]): DataFile(add) for add in adds}
+
+    def _follow(self) -> None:
+        """Asks for the table's files, unless its last commit was made here."""
+        if self._log.version != self._version:
+            self._version = self._log.version
+            self._files = {file.path: file for file in self._log.files({})}
 
     def _rows_of(self, keys: pa.Table) -> dict[str, tuple[DataFile, BitMap64]]:
         """Where the table has the rows of some keys. The keys of its files are kept in memory."""
-        names, files = list(self.model.keys), self._log.files({})
-        self._keys = {file.path: self._keys_in(file, keys.schema) for file in files}
+        names = list(self.model.keys)
+        self._keys = {path: self._keys_in(file, keys.schema) for path, file in self._files.items()}
         places: dict[str, tuple[DataFile, BitMap64]] = {}
-        for file in files:
-            rows = self._keys[file.path].join(keys, names, join_type="left semi")
+        for path, file in self._files.items():
+            rows = self._keys[path].join(keys, names, join_type="left semi")
             if found := BitMap64(rows["place"].to_pylist()) - file.deleted:
-                places[file.path] = (file, found)
+                places[path] = (file, found)
         return places
 
     def _keys_in(self, file: DataFile, kinds: pa.Schema) -> pa.Table:
