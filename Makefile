@@ -59,6 +59,10 @@ test-all: image jars lint  ## all tests
 test-fast: jars lint  ## what needs no Docker: what CI runs
 	@pytest tests/unit tests/spark
 
+.PHONY: bench
+bench: jars  ## what the work costs: a table, and build/bench/results.json
+	@PYTHONPATH=.:files/spark_jobs python -m benchmarks
+
 .PHONY: lint
 lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on the built collection
 	@ruff check

@@ -21,13 +21,14 @@ import dying
 import pytest
 import yaml
 from broker import Broker
-from conftest import ROOT, jars, submit_arguments
 from deliveries import TABLE
 from lakehouse import config, pipeline
 from lakehouse.config import Config
 from oracle import Event, history
 from pyspark.sql import DataFrame, SparkSession
 from streams import TRUNCATE, delete, in_order, put
+
+from tools import local_spark
 
 MODEL = """-- keys: [status]
 -- changes: {things: 'SELECT status FROM {changes}'}
@@ -38,7 +39,7 @@ _number = count()
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker.running(jars("kafka"), tmp_path_factory.mktemp("kafka")) as running:
+    with broker.running(local_spark.jars("kafka"), tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
@@ -67,11 +68,8 @@ class Chain:
 
     def die(self, point: str) -> None:
         runner = [sys.executable, dying.__file__, str(self.settings_file), point]
-        paths = [ROOT / "files" / "spark_jobs", ROOT / "tests"]
-        environment = os.environ | {
-            "PYSPARK_SUBMIT_ARGS": submit_arguments(),
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
-        }
+        # Spark's own settings are in the environment since the session of the tests began.
+        environment = os.environ | {"PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
         ended = subprocess.run(runner, env=environment, capture_output=True, text=True, timeout=300)
         assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, f"died at: {point}\n"), ended.stderr
 

@@ -1,0 +1,37 @@
+"""Runs the benchmarks: `make bench`.
+
+Each is a module with `run(spark)`, which gives measures. They are told on the screen and in
+build/bench/results.json, as `measures`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from benchmarks import cost_of_history
+from benchmarks.measure import Measure, table
+from tools import local_spark
+
+BENCHMARKS = (cost_of_history,)
+_RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench" / "results.json"
+
+
+def main() -> None:
+    """Runs all."""
+    began = time.monotonic()
+    spark = local_spark.session("bench", memory="1536m")
+    measures: list[Measure] = []
+    for benchmark in BENCHMARKS:
+        print((benchmark.__doc__ or "").partition("\n")[0], flush=True)
+        measures += benchmark.run(spark)
+    spark.stop()
+    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    told = {"measures": [measure.as_json() for measure in measures]}
+    _RESULTS.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"\n{table(measures)}\n\n{_RESULTS}, after {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What is measured, and how it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Cost:
+    """What a piece of work cost.
+
+    Attributes:
+        cpu: CPU-seconds of this process and those it started, the JVM among them.
+        wall: Seconds.
+        data: Bytes of data files that it wrote: rows, change feed, deletion vectors.
+        log: Bytes that it wrote to the tables' logs, checkpoints among them.
+        rewritten: Data files that it took out of the tables.
+    """
+
+    cpu: float = 0.0
+    wall: float = 0.0
+    data: int = 0
+    log: int = 0
+    rewritten: int = 0
+
+
+@contextmanager
+def cost(folder: Path) -> Iterator[Cost]:
+    """Measures the work done inside, and what it left of the Delta tables anywhere below a folder."""
+    found = Cost()
+    before = _files(folder)
+    cpu, wall = _cpu_seconds(), time.monotonic()
+    yield found
+    found.cpu, found.wall = _cpu_seconds() - cpu, time.monotonic() - wall
+    new = {path: size for path, size in _files(folder).items() if path not in before}
+    found.log = sum(size for path, size in new.items() if "_delta_log" in path.parts)
+    found.data = sum(new.values()) - found.log
+    commits = (path for path in new if path.parent.name == "_delta_log" and path.suffix == ".json")
+    found.rewritten = sum(_removed(path) for path in commits)
+
+
+def _files(folder: Path) -> dict[Path, int]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: path.stat().st_size for path in files}
+
+
+def _removed(commit: Path) -> int:
+    actions = [json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines()]
+    paths = {
+        kind: {action[kind]["path"] for action in actions if kind in action} for kind in ("add", "remove")
+    }
+    return len(paths["remove"] - paths["add"])  # what is both only got a deletion vector
+
+
+def _cpu_seconds() -> float:
+    """Of this process and its descendants."""
+    parents: dict[int, int] = {}
+    seconds: dict[int, float] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            continue
+        parents[int(process.name)] = int(stat[1])
+        seconds[int(process.name)] = (int(stat[11]) + int(stat[12])) / _TICKS
+    ours = {os.getpid()}
+    while more := {process for process, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return sum(seconds[process] for process in ours)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure, what the same costs others, and what it should be.
+
+    Attributes:
+        name: What was measured.
+        unit: Its unit.
+        runs: What each run gave.
+        peers: The medians of others that did the same, by their name.
+        at_most: The greatest median that meets the goal; None: there is no such goal.
+        at_least: The least.
+    """
+
+    name: str
+    unit: str
+    runs: Sequence[float]
+    peers: Mapping[str, float] = field(default_factory=dict)
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def median(self) -> float:
+        """The runs' median."""
+        return statistics.median(self.runs)
+
+    @property
+    def goal(self) -> str | None:
+        """The goal as text."""
+        if self.at_most is not None:
+            return f"≤ {self.at_most:g}"
+        return None if self.at_least is None else f"≥ {self.at_least:g}"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None: there is none."""
+        if self.at_most is not None:
+            return self.median <= self.at_most
+        return None if self.at_least is None else self.median >= self.at_least
+
+    def as_json(self) -> dict[str, Any]:
+        """For results.json."""
+        runs = [round(run, 4) for run in self.runs]
+        ours = {"median": round(self.median, 4), "min": min(runs), "max": max(runs), "runs": runs}
+        told = {"name": self.name, "unit": self.unit, "ours": ours, "peers": dict(self.peers)}
+        return told | {"goal": self.goal, "met": self.met}
+
+
+def table(measures: Sequence[Measure]) -> str:
+    """The measures as a table for the screen."""
+    head = ("measure", "unit", "median", "min", "max", "runs", "goal", "")
+    rows = [head, *map(_row, measures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        texts = [
+            text.ljust(width) if place < 2 else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(texts).rstrip())
+    return "\n".join(lines)
+
+
+def _row(measure: Measure) -> tuple[str, ...]:
+    figures = (measure.median, min(measure.runs), max(measure.runs))
+    met = {None: "", True: "met", False: "missed"}[measure.met]
+    return (
+        *(measure.name, measure.unit, *map(_figure, figures)),
+        *(str(len(measure.runs)), measure.goal or "", met),
+    )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"

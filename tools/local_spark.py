@@ -1,0 +1,55 @@
+"""A Spark with Delta on this machine, from the locked jars, set up as the jobs do it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from lakehouse import spark
+from pyspark.sql import SparkSession
+
+_LOCK = Path(__file__).resolve().parents[1] / "files" / "artifacts.lock.yml"
+
+
+def cache() -> Path:
+    """The folder that keeps what takes long to get."""
+    return Path(os.environ.get("CDC_LAKEHOUSE_CACHE", "~/.cache/cdc-lakehouse")).expanduser()
+
+
+def session(name: str, *, memory: str, java_options: Sequence[str] = ()) -> SparkSession:
+    """Starts Spark on two cores.
+
+    Args:
+        name: What it is called.
+        memory: The heap, such as `1500m`.
+        java_options: Further options of the JVM.
+
+    Raises:
+        FileNotFoundError: A jar is not in the artifact cache.
+    """
+    submit = [
+        *("--master", "local[2]", "--driver-memory", memory, "--jars", ",".join(map(str, jars("spark")))),
+        *("--conf", "spark.ui.enabled=false", "--conf", "spark.ui.showConsoleProgress=false"),
+        *("--driver-java-options", shlex.join(["-XX:+UseSerialGC", *java_options])),
+    ]
+    os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submit, "pyspark-shell"])
+    found = spark.session(name)
+    found.sparkContext.setLogLevel("ERROR")
+    return found
+
+
+def jars(entry: str) -> list[Path]:
+    """The jars of an entry of the lock, from the artifact cache.
+
+    Raises:
+        FileNotFoundError: One of them is not there.
+    """
+    files = yaml.safe_load(_LOCK.read_text(encoding="utf-8"))[entry]["files"]
+    wanted = [file["maven"].split(":") for file in files if "maven" in file]
+    found = [cache() / "files" / f"{name}-{version}.jar" for _, name, *rest, version in wanted if not rest]
+    if missing := [str(path) for path in found if not path.exists()]:
+        raise FileNotFoundError(f"not in the artifact cache: {', '.join(missing)}; `make jars` brings them")
+    return found
