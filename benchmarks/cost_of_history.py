@@ -79,5 +79,7 @@ def _told(name: str, long: list[Cost], short: list[Cost]) -> Iterator[Measure]:
             yield Measure(f"{name}: {what}, {rows:,} rows", unit, [of(one) for one in costs])
         ratios = [of(one) / of(other) for one, other in zip(long, short, strict=True)]
         yield Measure(f"{name}: {what}, long to short", "ratio", ratios, at_most=most)
+        whole = sum(map(of, long)) / sum(map(of, short))  # upkeep falls into other runs on either side
+        yield Measure(f"{name}: {what} of all runs, long to short", "ratio", [whole], at_most=most)
     for rows, costs in ((LONG, long), (SHORT, short)):
         yield Measure(f"{name}: files rewritten, {rows:,} rows", "files", [one.rewritten for one in costs])
