@@ -8,7 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
-from lakehouse import catalog, config, models
+from lakehouse import catalog, config, models, quality
 
 
 def main() -> int:
@@ -43,10 +43,15 @@ def main() -> int:
     layers = LAYERS if arguments.job == "pipeline" else (arguments.job,)
     session = spark.session(f"lakehouse-{arguments.job}")
     try:
+        for table in settings.tables:
+            quality.check_patterns(table.name, table.quality, session._jvm)
         if arguments.job == "maintain":
             maintenance.clean(session, settings)
             return 0
         (pipeline.run_now if arguments.available_now else pipeline.run)(session, settings, layers)
+    except quality.QualityError as error:
+        print(f"error: {arguments.config}: {error}", file=sys.stderr)
+        return 2
     finally:
         session.stop()
     return 0

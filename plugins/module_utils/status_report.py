@@ -70,6 +70,7 @@ def report(
         "layers": pipeline.get("layers", {}),
         "tables": pipeline.get("tables", {}),
         "models": pipeline.get("models", {}),
+        "quality": pipeline.get("quality", {}),
         "files": pipeline.get("files", {}),
     }
 
@@ -154,6 +155,12 @@ def _pipeline_problems(pipeline: Mapping[str, Any], limits: Limits, now: float) 
                 yield Problem(
                     f"{name} failed: {_message(state)}", "the others go on; journalctl -u lakehouse-pipeline"
                 )
+    for name, state in pipeline.get("quality", {}).items():
+        if state.get("state") == "failed":
+            yield Problem(
+                f"the quality rules of {name} are not counted: {_message(state)}",
+                "everything else goes on; journalctl -u lakehouse-pipeline",
+            )
 
 
 def _message(state: Mapping[str, Any]) -> str:
@@ -197,7 +204,7 @@ def screen(picture: Mapping[str, Any]) -> str:
     lines += _table(
         ["layer", "state", "age", "commit to layer p50", "p95", "batches", "restarts"], _layer_rows(picture)
     )
-    lines += ["", *_file_lines(picture["files"])]
+    lines += ["", *_file_lines(picture["files"]), *_quality_lines(picture["quality"])]
     for problem in picture["problems"]:
         lines += ["", f"! {problem['what']}", f"  -> {problem['do']}"]
     return "\n".join(lines)
@@ -232,6 +239,17 @@ def _file_lines(files: Mapping[str, int]) -> Iterator[str]:
             yield f"files in {layer}: " + ", ".join(
                 f"{name.removeprefix(f'{layer}.')} {files[name]}" for name in of_layer
             )
+
+
+def _quality_lines(quality: Mapping[str, Any]) -> Iterator[str]:
+    rules = {
+        f"{table} {rule}": rows
+        for table, state in quality.items()
+        for rule, rows in state.get("broken_rows", {}).items()
+    }
+    if rules:
+        broken = ", ".join(f"{rule} {rows:,}" for rule, rows in rules.items() if rows)
+        yield f"quality rules: {len(rules)}; rows that break one: {broken or 'none'}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

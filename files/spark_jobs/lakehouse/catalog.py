@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakehouse import models
+from lakehouse import models, quality
 from lakehouse.config import Config, Table
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 
@@ -19,7 +19,7 @@ def entries(config: Config) -> list[dict[str, Any]]:
     offered = [_QUARANTINE]
     for table in config.tables:
         offered += views(table)
-    return tables + offered
+    return sorted(tables + offered + counts(config), key=lambda entry: "query" in entry)
 
 
 def views(table: Table) -> list[dict[str, Any]]:
@@ -27,7 +27,8 @@ def views(table: Table) -> list[dict[str, Any]]:
     business = ", ".join(map(quoted, table.column_names))
     told = f"{business}, {', '.join(HISTORY_COLUMNS)}"
     dropped = f"* EXCEPT ({told}, {', '.join(HIDDEN_COLUMNS)})"  # columns that only old versions have
-    versions = f"FROM silver.`{table.short_name}_versions`"
+    flags = f", {quality.flags(table.quality)} AS {quality.FLAGS}" if table.quality else ""
+    versions = f"FROM {_versions(table)}"
     return [
         _view(
             "bronze",
@@ -38,16 +39,38 @@ def views(table: Table) -> list[dict[str, Any]]:
         _view(
             "silver",
             f"{table.short_name}_history",
-            f"SELECT {told}, {dropped} {versions}",
+            f"SELECT {told}, {dropped}{flags} {versions}",
             f"{table.name}: every version of every row (SCD type 2)",
         ),
         _view(
             "silver",
             table.short_name,
-            f"SELECT {business} {versions} WHERE _head AND is_current",
+            f"SELECT {business}{flags} {versions} WHERE {_CURRENT}",
             f"{table.name}: its rows now",
         ),
     ]
+
+
+def counts(config: Config) -> list[dict[str, Any]]:
+    """The view on how many rows break each quality rule; it goes with the last rule."""
+    if quality.VIEW in (table.short_name for table in config.tables):
+        return []
+    selects = [
+        quality.summary(table.short_name, table.quality, f"{_versions(table)} WHERE {_CURRENT}")
+        for table in config.tables
+        if table.quality
+    ]
+    if not selects:
+        return [{"database": "silver", "name": quality.VIEW}]
+    comment = "How many current rows break each quality rule"
+    return [_view("silver", quality.VIEW, " UNION ALL ".join(selects), comment)]
+
+
+_CURRENT = "_head AND is_current"
+
+
+def _versions(table: Table) -> str:
+    return f"silver.`{table.short_name}_versions`"
 
 
 def _table(database: str, name: str, location: str) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 
+from lakehouse import quality
+from lakehouse.quality import Rule
+
 _TABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")
 
 
@@ -42,6 +45,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     tracked: tuple[str, ...]
+    quality: tuple[Rule, ...] = ()
 
     @property
     def short_name(self) -> str:
@@ -180,7 +184,13 @@ def _table(section: _Section) -> Table:
     tracked = section.names(
         "tracked_columns", among=names, default=[name for name in names if name not in key]
     )
-    return Table(name, key, columns, tracked)
+    try:
+        rules = quality.rules(
+            name, section.get("quality", []), {column.name: column.type for column in columns}
+        )
+    except quality.QualityError as error:
+        raise ConfigError(f"{section.path}: {error}") from error
+    return Table(name, key, columns, tracked, rules)
 
 
 def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:
@@ -192,6 +202,11 @@ def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:
                 f"{root.path}: tables {other} and {table.name} would share the silver table "
                 f"{table.short_name}; remove one of them"
             )
+    if quality.VIEW in seen and any(table.quality for table in tables):
+        raise ConfigError(
+            f"{root.path}: {seen[quality.VIEW]} would be silver.{quality.VIEW}, where the quality rules have "
+            "their counts; leave out the table, or the rules"
+        )
 
 
 class _Section:
@@ -202,6 +217,9 @@ class _Section:
             raise ConfigError(f"{path}: {data!r} is no mapping of settings")
         self._data = data
         self.path = path
+
+    def get(self, key: str, default: Any) -> Any:
+        return self._data.get(key, default)
 
     def _get(self, key: str) -> Any:
         value = self._data.get(key)

@@ -24,6 +24,8 @@ from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
 from lakehouse.latency import Sample
 from lakehouse.models import Model
+from lakehouse.quality_counts import QualityCounts
+from lakehouse.repeatable import refuse_unrepeatable
 from lakehouse.retry import Backoff
 from lakehouse.status import Status, failure
 
@@ -217,6 +219,12 @@ class _Progress:
     backoff: Backoff = field(default_factory=Backoff)
 
 
+@dataclass
+class _Counting:
+    counts: QualityCounts
+    backoff: Backoff = field(default_factory=Backoff)
+
+
 class Gold:
     """The gold layer: every model by itself, so that one that fails stops no other."""
 
@@ -229,6 +237,7 @@ class Gold:
         self._models = [
             _Progress(GoldModel(self._spark, config, model)) for model in models.load_all(config.gold_models)
         ]
+        self._countings = [_Counting(QualityCounts(table)) for table in config.tables if table.quality]
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
         """Runs until told to stop, or with `available_now` until gold has what silver has now."""
@@ -248,6 +257,7 @@ class Gold:
     def step(self, stop: threading.Event) -> bool:
         """Brings every model up to silver; true when all are."""
         names = {name for progress in self._models for name in progress.table.model.sources}
+        names |= {counting.counts.table.short_name for counting in self._countings}
         versions = {
             name: delta_io.latest_version(self._spark, self._config.silver_path(self._config.table(name)))
             for name in names
@@ -257,12 +267,32 @@ class Gold:
         try:
             done = [not stop.is_set() and self._attempt(progress, silver) for progress in self._models]
             changes = [images.commit_times for images in silver.read_changes if images.count]
+            seconds = time.monotonic() - began
+            for counting in self._countings:
+                if not stop.is_set():
+                    self._count(counting, silver)
         finally:
             silver.release()
         if changes:
             rows = sum(times.rows for times in changes)
-            self._status.batch(self.name, time.monotonic() - began, rows, changes)
+            self._status.batch(self.name, seconds, rows, changes)
         return all(done)
+
+    def _count(self, counting: _Counting, silver: Silver) -> None:
+        """Counts a table's rows that break its quality rules; reads the same changes as the models."""
+        counts, name = counting.counts, counting.counts.table.short_name
+        if not counting.backoff.due:
+            return
+        try:
+            counts.refresh(silver)
+        except Exception as error:
+            counts.forget()
+            wait = counting.backoff.failed()
+            log.exception("the quality counts of silver.%s failed; next try in %.0f s", name, wait)
+            self._status.quality(name, **failure(error))
+            return
+        counting.backoff.succeeded()
+        self._status.quality(name, state="running", error=None, broken_rows=dict(counts.broken_rows))
 
     def _attempt(self, progress: _Progress, silver: Silver) -> bool:
         table = progress.table
@@ -271,6 +301,8 @@ class Gold:
         try:
             if not progress.known:
                 table.recover()
+                current = {name: silver.current(name) for name in table.model.sources}
+                refuse_unrepeatable(self._spark, table.model, current)
                 progress.known = True
             table.refresh(silver)
             self._status.files(f"gold.{table.model.name}", table.upkeep.after_batch())

@@ -32,6 +32,7 @@ class Status:
         self._latencies = {name: LatencyWindow() for name in layers}
         self._tables: dict[str, dict[str, Any]] = {}
         self._models: dict[str, dict[str, Any]] = {}
+        self._quality: dict[str, dict[str, Any]] = {}
         self._files: dict[str, int] = {}
         self._kafka: dict[str, Any] = {}
         self._maintenance: dict[str, Any] = {}
@@ -82,6 +83,11 @@ class Status:
         with self._lock:
             self._models.setdefault(name, {}).update(facts)
 
+    def quality(self, name: str, **facts: Any) -> None:
+        """Facts about the quality rules of a table in silver."""
+        with self._lock:
+            self._quality.setdefault(name, {}).update(facts)
+
     def files(self, table: str, count: int | None) -> None:
         """How many files a table has, by `layer.table`; None: not known now."""
         if count is not None:
@@ -118,6 +124,7 @@ class Status:
                 "layers": layers,
                 "tables": {name: dict(facts) for name, facts in self._tables.items()},
                 "models": {name: dict(facts) for name, facts in self._models.items()},
+                "quality": {name: dict(facts) for name, facts in self._quality.items()},
                 "files": dict(self._files),
                 "kafka": self._kafka,
                 "maintenance": dict(self._maintenance),
@@ -126,7 +133,12 @@ class Status:
     def _state(self) -> str:
         if self._stopping:
             return "stopping"
-        parts = [*self._layers.values(), *self._tables.values(), *self._models.values()]
+        parts = [
+            *self._layers.values(),
+            *self._tables.values(),
+            *self._models.values(),
+            *self._quality.values(),
+        ]
         states = {part.get("state", "running") for part in parts}
         return next((state for state in ("failed", "starting") if state in states), "running")
 
