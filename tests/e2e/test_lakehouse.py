@@ -54,6 +54,17 @@ def test_an_order_committed_now_shows_in_gold(lab: Lab, purchase: Purchase) -> N
     assert (int(row["orders"]), int(row["units"]), Decimal(row["revenue"])) == (1, 3, Decimal("21.75"))
 
 
+def test_a_row_that_breaks_a_quality_rule_is_kept_flagged_and_counted(lab: Lab, purchase: Purchase) -> None:
+    """The product's category, tests, is none that the lab's rules accept."""
+    product = f"select name, _quality from silver.products where product_id = {purchase.product}"
+    (row,) = eventually("the product in silver", lambda: lab.sql(product))
+    assert (row["name"], "category_in" in row["_quality"]) == ("Made by hand", True)
+    counts = "select rule, broken_rows from silver.quality where table_name = 'products'"
+    broken = {row["rule"]: int(row["broken_rows"]) for row in lab.sql(counts)}
+    assert broken["category_in"] >= 1 and broken["price_range"] == 0
+    eventually("the count", lambda: lab.status()["quality"]["products"]["broken_rows"]["category_in"])
+
+
 def test_a_row_updated_by_hand_leaves_a_closed_and_an_open_version_and_moves_gold(
     lab: Lab, purchase: Purchase
 ) -> None:

@@ -98,3 +98,17 @@ def test_a_corrupt_archive_in_the_cache(lab: Lab, corrupt_cache: Path) -> None:
     assert "kafka-clients" in said
     assert "SHA-256" in said
     assert lab.run("node1", "readlink", "/opt/cdc-lakehouse/kafka") == installed
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        ({"column": "nickname", "not_null": True}, "column is 'nickname', which is no column of the table"),
+        ({"column": "email", "matches": "(?P<x>a)"}, "matches is '(?P<x>a)', which is no regular expression"),
+    ],
+)
+def test_a_wrong_quality_rule(lab: Lab, rule: dict[str, object], named: str) -> None:
+    tables = [{"name": "public.customers", "quality": [rule]}]
+    said = refused(lab, "-e", json.dumps({"lakehouse_tables": tables}), playbook="site")
+    assert said.startswith("lakehouse_tables: public.customers: quality rule ")
+    assert named in said

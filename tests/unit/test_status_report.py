@@ -36,6 +36,10 @@ STREAM = {
         "layers": {name: copy.deepcopy(LAYER) for name in ("bronze", "silver", "gold")},
         "tables": {"orders": {"state": "running"}},
         "models": {"kpis": {"state": "running"}},
+        "quality": {
+            "orders": {"state": "running", "broken_rows": {"amount_range": 1234, "status_in": 0}},
+            "products": {"state": "running", "broken_rows": {"price_range": 0}},
+        },
         "files": {"silver.orders": 4, "gold.kpis": 1},
         "kafka": {"lag": {"cdc.public.orders": 5}, "total_lag": 5},
     },
@@ -58,9 +62,12 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
         "3.1 s",
         "in silver: orders 4",
         "in gold: kpis 1",
+        "quality rules: 3; rows that break one: orders amount_range 1,234",
     ):
         assert part in shown
+    assert "status_in" not in shown
     assert len(shown.splitlines()) < 40
+    assert picture["quality"]["orders"]["broken_rows"]["amount_range"] == 1234
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,12 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
                 state="failed", error={"message": "ValueError: x"}
             ),
             "orders failed: ValueError: x",
+        ),
+        (
+            lambda nodes, stream: stream["pipeline"]["quality"]["orders"].update(
+                state="failed", error={"message": "ValueError: x"}
+            ),
+            "the quality rules of orders are not counted: ValueError: x",
         ),
     ],
 )

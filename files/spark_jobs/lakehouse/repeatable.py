@@ -24,6 +24,7 @@ _COLLECTED = {"CollectList", "CollectSet"}
 _SORTING = {"SortArray", "ArraySort", "Size"}
 _PARTS = {"GlobalLimit", "LocalLimit", "LimitAll", "Offset", "Sample"}
 _SUBQUERIES = {"Exists", "ListQuery", "ScalarSubquery", "LateralSubquery"}
+_TIMES = {"date", "timestamp", "timestamp_ntz"}
 _FLOATING = {"float", "double"}
 _MOVING_WORD = re.compile(r"'\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
@@ -56,8 +57,8 @@ def _reasons(plan: Any) -> Iterator[str]:
     """Why a logical plan may give something else the next time."""
     if _name(plan) in _PARTS:
         yield (
-            "LIMIT, OFFSET or TABLESAMPLE keeps other rows when a row comes that no key tells of; leave it to "
-            "the query that reads gold"
+            "LIMIT, OFFSET or TABLESAMPLE keeps other rows when a row comes that no key tells of; leave it "
+            "to the query that reads gold"
         )
     children = _seq(plan.children())
     if children:  # a relation has only columns
@@ -78,22 +79,20 @@ def _in_expression(expression: Any, above: tuple[Any, ...]) -> Iterator[str]:
     elif name == "AggregateExpression":
         yield from _aggregate(expression.aggregateFunction(), above)
     children = _seq(expression.children())
-    if not expression.deterministic() and name not in _SUBQUERIES:
-        if all(child.deterministic() for child in children):
-            yield f"{expression.sql()} {_OTHER_VALUE}"
+    by_itself = not expression.deterministic() and all(child.deterministic() for child in children)
+    if by_itself and name not in _SUBQUERIES:  # what is in those the plan tells
+        yield f"{expression.sql()} {_OTHER_VALUE}"
     for child in children:
         yield from _in_expression(child, (*above, expression))
 
 
 def _moving_literal(literal: Any, above: tuple[Any, ...]) -> Iterator[str]:
     """`date 'today'` is a literal when it has been parsed, and `cast('now' AS timestamp)` becomes one."""
-    kind = literal.dataType().typeName()
-    text = ""
-    if kind in ("date", "timestamp", "timestamp_ntz"):
+    if literal.dataType().typeName() in _TIMES:
         text = _written(literal)
-    elif kind == "string" and above and _name(above[-1]) == "Cast":
-        if above[-1].dataType().typeName() in ("date", "timestamp", "timestamp_ntz"):
-            text = f"'{literal.value()}'"
+    else:
+        is_cast = bool(above) and _name(above[-1]) == "Cast" and above[-1].dataType().typeName() in _TIMES
+        text = str(literal.sql()) if is_cast else ""
     if _MOVING_WORD.search(text):
         yield f"{text} {_OTHER_VALUE}"
 
@@ -122,9 +121,9 @@ def _aggregate(function: Any, above: tuple[Any, ...]) -> Iterator[str]:
         or (name == "ListAgg" and any(_name(child) == "SortOrder" for child in _seq(function.children())))
     ):
         yield (
-            f"{function.sql()} depends on the order in which the rows come, or is not known not to; say it with "
-            "count, sum, min, max, sort_array(collect_list(x)), max(struct(time, x)).x, or listagg(x) WITHIN "
-            "GROUP (ORDER BY x)"
+            f"{function.sql()} depends on the order in which the rows come, or is not known not to; say it "
+            "with count, sum, min, max, sort_array(collect_list(x)), max(struct(time, x)).x, or listagg(x) "
+            "WITHIN GROUP (ORDER BY x)"
         )
 
 
