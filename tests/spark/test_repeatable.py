@@ -35,23 +35,25 @@ def model(query: str, changes: str = "SELECT place FROM {changes}") -> Model:
         ("SELECT place, max(at) < now() AS past FROM {sales} GROUP BY place", "now()"),
         (
             "SELECT place, count(*) FROM {sales} WHERE date(at) = current_date GROUP BY place",
-            "current_date()",
+            "current_date gives",
         ),
-        ("SELECT place, unix_timestamp() AS at FROM {sales}", "current_timestamp()"),
+        ("SELECT place, unix_timestamp() AS at FROM {sales}", "timestamp() gives"),
         ("SELECT place FROM {sales} WHERE at > date 'today'", "date 'today'"),
         ("SELECT place FROM {sales} WHERE at > cast('now' AS timestamp)", "'now'"),
+        ("SELECT place FROM {sales} WHERE at > 'tomorrow'", "'tomorrow' gives"),
+        ("SELECT place, to_date('now') AS x FROM {sales}", "'now' gives"),
         ("SELECT place, rand() AS x FROM {sales}", "rand("),
         ("SELECT place, uuid() AS x FROM {sales}", "uuid()"),
         ("SELECT place, monotonically_increasing_id() AS x FROM {sales}", "monotonically_increasing_id()"),
         ("SELECT place, transform(array(1), x -> x + rand()) AS x FROM {sales}", "rand("),
         (
-            "SELECT place FROM {sales} WHERE id IN (SELECT max(id) FROM {sales} WHERE at < localtimestamp)",
-            "localtimestamp()",
+            "SELECT place FROM {sales} WHERE id IN (SELECT max(id) FROM {sales} WHERE at < localtimestamp())",
+            "localtimestamp() gives",
         ),
         (
             "WITH recent AS (SELECT *, current_timestamp AS t FROM {sales}) "
             "SELECT place, max(t) AS t FROM recent GROUP BY place",
-            "current_timestamp()",
+            "current_timestamp gives",
         ),
         ("SELECT place, (SELECT max(at) FROM {sales} WHERE rand() > 0) AS x FROM {sales}", "rand("),
         (
@@ -88,6 +90,7 @@ def test_a_model_that_could_differ_is_refused(
     "query",
     [
         "SELECT place, count(*) FROM {sales} WHERE place <> 'now()' /* rand() */ GROUP BY place -- now()",
+        "SELECT place FROM {sales} WHERE place > 'now' OR cast('today' AS string) = place",
         "SELECT place, 'today' AS rand, date '2026-11-25' AS uuid FROM {sales}",
         "SELECT place, sum(price), avg(price), avg(units), sum(parts) FROM {sales} GROUP BY place",
         "SELECT place, sum(cast(weight AS decimal(18, 6))), max(weight) FROM {sales} GROUP BY place",
@@ -121,5 +124,5 @@ def test_a_refused_model_is_named_and_stops_no_other(spark: SparkSession, tmp_pa
     shop.restart()
     assert not shop.gold.step(threading.Event())
     told = shop.status.as_json()["models"]
-    assert told["late"]["error"]["message"].startswith("ModelError: late.sql: in the query, current_date()")
+    assert told["late"]["error"]["message"].startswith("ModelError: late.sql: in the query, current_date ")
     assert {facts["state"] for name, facts in told.items() if name != "late"} == {"running"}

@@ -73,7 +73,7 @@ def _in_expression(expression: Any, above: tuple[Any, ...]) -> Iterator[str]:
     if name == "AttributeReference":
         return
     if name in _CLOCKS:
-        yield f"{expression.sql()} {_OTHER_VALUE}"
+        yield f"{_shown(expression)} {_OTHER_VALUE}"
     elif name == "Literal":
         yield from _moving_literal(expression, above)
     elif name == "AggregateExpression":
@@ -81,20 +81,22 @@ def _in_expression(expression: Any, above: tuple[Any, ...]) -> Iterator[str]:
     children = _seq(expression.children())
     by_itself = not expression.deterministic() and all(child.deterministic() for child in children)
     if by_itself and name not in _SUBQUERIES:  # what is in those the plan tells
-        yield f"{expression.sql()} {_OTHER_VALUE}"
+        yield f"{_shown(expression)} {_OTHER_VALUE}"
     for child in children:
         yield from _in_expression(child, (*above, expression))
 
 
 def _moving_literal(literal: Any, above: tuple[Any, ...]) -> Iterator[str]:
-    """`date 'today'` is a literal when it has been parsed, and `cast('now' AS timestamp)` becomes one."""
-    if literal.dataType().typeName() in _TIMES:
-        text = _written(literal)
-    else:
-        is_cast = bool(above) and _name(above[-1]) == "Cast" and above[-1].dataType().typeName() in _TIMES
-        text = str(literal.sql()) if is_cast else ""
+    """`date 'today'` is a literal when it has been parsed, and `to_timestamp('now')` becomes one."""
+    kind = literal.dataType().typeName()
+    becomes_time = kind == "string" and above and above[-1].dataType().typeName() in _TIMES
+    text = _written(literal) if kind in _TIMES else str(literal.sql()) if becomes_time else ""
     if _MOVING_WORD.search(text):
         yield f"{text} {_OTHER_VALUE}"
+
+
+def _shown(expression: Any) -> str:
+    return _written(expression) or str(expression.sql())
 
 
 def _written(expression: Any) -> str:
@@ -112,8 +114,8 @@ def _aggregate(function: Any, above: tuple[Any, ...]) -> Iterator[str]:
         kind = _seq(function.children())[0].dataType().typeName()
         if kind in _FLOATING:
             yield (
-                f"{function.sql()} adds numbers of type {kind}, and their sum depends on the order in which "
-                "the rows come; cast them to a decimal, for instance decimal(18, 6)"
+                f"{_shown(function)} adds numbers of type {kind}, and their sum depends on the order in "
+                "which the rows come; cast them to a decimal, for instance decimal(18, 6)"
             )
     elif name not in _ORDERLESS and not (
         (name in _COLLECTED and parent in _SORTING)
@@ -121,7 +123,7 @@ def _aggregate(function: Any, above: tuple[Any, ...]) -> Iterator[str]:
         or (name == "ListAgg" and any(_name(child) == "SortOrder" for child in _seq(function.children())))
     ):
         yield (
-            f"{function.sql()} depends on the order in which the rows come, or is not known not to; say it "
+            f"{_shown(function)} depends on the order in which the rows come, or is not known not to; say it "
             "with count, sum, min, max, sort_array(collect_list(x)), max(struct(time, x)).x, or listagg(x) "
             "WITHIN GROUP (ORDER BY x)"
         )
