@@ -27,6 +27,7 @@ up: venv  ## bring up the lab: Docker when missing, three nodes, every service, 
 	@$(PLAY) playbooks/site.yml
 	$(call phase,Waiting for the first orders in gold)
 	@$(TELL) lab/ready.yml playbooks/status.yml
+	@$(MAKE) preview || echo 'The dashboards are not complete; everything else runs. Again: make preview' >&2
 	$(call phase,Up)
 
 .PHONY: status
@@ -42,6 +43,10 @@ sql: override export SQL := $(value SQL)
 sql:  ## query through the Thrift Server, CSV on stdout: make sql SQL='select …'
 	@[ -n "$$SQL" ] || { echo "Say what to ask: make sql SQL='select * from gold.kpis'" >&2; exit 2; }
 	@docker exec cdc-lakehouse-node2 lakehouse-sql "$$SQL"
+
+.PHONY: preview
+preview: venv  ## the dashboards with their present numbers, one HTML page in build/
+	@$(TELL) playbooks/preview.yml
 
 .PHONY: down
 down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
