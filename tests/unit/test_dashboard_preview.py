@@ -154,7 +154,7 @@ def test_a_failed_card_shows_its_error_in_its_place_and_is_named(tmp_path: Path)
     assert done.stdout == "Canned <b>: Orders: TABLE_OR_VIEW_NOT_FOUND <gold.x>\n"
     html = file.read_text()
     assert "TABLE_OR_VIEW_NOT_FOUND &lt;gold.x&gt;" in html
-    assert html.count('<div class="plot"') == shown().count('<div class="chart"')
+    assert html.count('<div class="plot"') == shown().count('<div class="plot"')
 
 
 def test_settings_that_name_no_column_of_the_result_are_an_error_of_the_card() -> None:

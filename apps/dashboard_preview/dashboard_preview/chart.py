@@ -79,6 +79,7 @@ def _pie(card: Card, result: Result) -> list[Any]:
             direction="clockwise",
             textinfo="percent",
             textposition="inside",
+            insidetextorientation="horizontal",
             hovertemplate=f"%{{label}}: {_unit(card)}%{{value:,}}, %{{percent}}<extra></extra>",
         )
     ]

@@ -23,11 +23,13 @@
 
   const draw = async (place) => {
     const figure = JSON.parse(place.nextElementSibling.textContent);
-    await Plotly.react(place, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+    await Plotly.react(place, figure.data, themed(figure.layout), { displayModeBar: false });
     place.dataset.drawn = "yes";
   };
 
   const drawAll = () => document.querySelectorAll(".plot").forEach(draw);
+  const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => target.dataset.drawn && Plotly.Plots.resize(target)));
+  document.querySelectorAll(".plot").forEach((place) => sizes.observe(place));
   drawAll();
   dark.addEventListener("change", drawAll);
 })();

@@ -35,7 +35,7 @@ def failures(dashboards: Iterable[Dashboard], results: Sequence[Result]) -> list
     """A line for each card that shows an error instead of its data."""
     left = iter(results)
     return [
-        f"{dashboard.name}: {shown.card.name}: {shown.content}"
+        f"{dashboard.name}: {shown.card.name}: {shown.content.splitlines()[0]}"
         for dashboard in dashboards
         for shown in (_show(card, next(left)) for card in dashboard.cards)
         if shown.kind == "error"
@@ -110,7 +110,7 @@ def _number(card: Card, result: Result) -> dict[str, Any]:
     shown = {"value": written(values[-1], own)}
     if card.display == "smartscalar":
         shown |= _comparison(values[-1], values[-2] if len(values) > 1 else None, own, card.settings)
-        shown["since"] = str(result.rows[-2][0])[:16] if len(values) > 1 else ""
+        shown["since"] = str(result.rows[-2][0]).removesuffix(":00") if len(values) > 1 else ""
     return shown
 
 

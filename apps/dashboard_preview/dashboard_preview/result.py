@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 _SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
+_TIMES = {"DATE": 10, "TIMESTAMP": 19}  # how many characters of them are of use to a person
 _NUMBERS = {"TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL"}
 
 
@@ -69,13 +70,18 @@ def parse(given: Mapping[str, Any]) -> Result:
         return Result(seconds=given["seconds"], error=given["error"])
     columns = tuple(Column(column["name"], column["type"]) for column in given["columns"])
     rows = tuple(
-        tuple(
-            Decimal(str(value)) if column.is_number and value is not None else value
-            for column, value in zip(columns, row, strict=True)
-        )
+        tuple(_value(column, value) for column, value in zip(columns, row, strict=True))
         for row in given["rows"]
     )
     return Result(columns, rows, given["seconds"])
+
+
+def _value(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.is_number:
+        return Decimal(str(value))
+    return value[: _TIMES[column.type]] if column.type in _TIMES else value
 
 
 def column_settings(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
