@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard_preview import definition, page, result, template
+from dashboard_preview import chart, definition, page, result, template
 from dashboard_preview.definition import Dashboard, DefinitionError, Parameter
 from dashboard_preview.template import TemplateError
 from plotly.offline import get_plotlyjs
@@ -165,6 +165,17 @@ def test_settings_that_name_no_column_of_the_result_are_an_error_of_the_card() -
         "Canned <b>: Line: The card's settings do not fit: "
         "the query gives no column orders; it gives day, other, amount"
     ]
+
+
+def test_a_chart_with_one_point_shows_it_as_a_bar_with_its_name() -> None:
+    given = {**RESULTS[3], "rows": [["2026-02-28", 20, "7.5"]]}
+    line = next(card for card in canned().cards if card.name == "Line")
+    figure = chart.figure(line, result.parse(given))
+    assert [(trace["type"], trace["x"], trace["y"]) for trace in figure["data"]] == [
+        ("bar", ["2026-02-28"], [20]),
+        ("bar", ["2026-02-28"], [7.5]),
+    ]
+    assert figure["layout"]["xaxis"]["type"] == "category"
 
 
 def run(

@@ -23,6 +23,11 @@ def figure(card: Card, result: Result) -> dict[str, Any]:
         KeyError: The card's settings name a column that the result does not have, or none.
     """
     drawn = go.Figure(_TRACES[card.display](card, result), _layout(card))
+    if (
+        card.display in ("line", "area", "bar")
+        and len({point for trace in drawn.data for point in trace.x}) == 1
+    ):
+        _show_one_point(drawn)
     plain: dict[str, Any] = json.loads(drawn.to_json())
     # Plotly's Python puts its own theme in; the page has one.
     plain["layout"].pop("template", None)
@@ -51,6 +56,17 @@ def _lines(card: Card, result: Result) -> list[Any]:
         )
         for name, (x, y) in _series(card, result).items()
     ]
+
+
+def _show_one_point(drawn: go.Figure) -> None:
+    """Make narrow bars of what has one point, as all days have on the shop's first, and name that point."""
+    drawn.update_xaxes(type="category")
+    bars = [
+        go.Bar(x=trace.x, y=trace.y, name=trace.name, hovertemplate=trace.hovertemplate, width=0.3)
+        for trace in drawn.data
+    ]
+    drawn.data = ()
+    drawn.add_traces(bars)
 
 
 def _bars(card: Card, result: Result) -> list[Any]:
