@@ -18,7 +18,13 @@ MONEY = {'["name","amount"]': EUR}
 def _card(name: str, display: str, row: int, col: int, **settings: Any) -> dict[str, Any]:
     at = {"row": row, "col": col, "width": 12, "height": 6}
     plain = {key.replace("__", "."): value for key, value in settings.items()}
-    return {"name": name, "display": display, "sql": "select 1", "at": at, "settings": plain}
+    return {
+        "name": name,
+        "display": display,
+        "sql": "select {{days}} [[where country = {{country}}]]",
+        "at": at,
+        "settings": plain,
+    }
 
 
 DEFINITION: dict[str, Any] = {
