@@ -122,7 +122,7 @@ def _comparison(now: Any, before: Any, own: Mapping[str, Any], settings: Mapping
         good = up != bool(settings.get("scalar.switch_positive_negative"))
         compared["change"] = f"{'↑' if up else '↓'} {abs((now - before) / before):,.1%}"
         compared["mood"] = "good" if good else "bad"
-    elif now == before:
+    elif now is not None and now == before:
         compared["change"] = "no change"
     return compared
 
