@@ -1,17 +1,20 @@
 """Writes a row of every type into PostgreSQL and checks each event that Debezium makes of it.
 
-Runs on the node: every_type.py HOST PASSWORD-FILE
+Runs on the node: every_type.py HOST PASSWORD-FILE SALT-FILE
 """
 
 import base64
+import hashlib
 import json
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from confluent_kafka import Consumer, Message, TopicPartition
+from lakehouse_verify.source import Source
 
 TOPIC = "cdc.public.every_type"
 LONG = "x" * 20000
@@ -52,12 +55,22 @@ ROW = {
     "c_long": (f"'{LONG}'", LONG),
     "c_long_bytes": (f"'{LONG}'", base64.b64encode(LONG.encode()).decode()),
 }
-EXPECTED = {name: seen for name, (_, seen) in ROW.items()}
+# Masked columns: what is written, what is hashed of it, and how much of the hash fits into the column.
+MASKED = {
+    "m_text": ("'Grüße'", "Grüße", 64),
+    "m_null": ("NULL", None, 64),
+    "m_varchar": ("'ada@example.org'", "ada@example.org", 20),
+    "m_char": ("'ab'", "ab".ljust(24), 24),
+    "m_long": (f"'{LONG}'", LONG, 64),
+}
+WRITTEN = {name: value for name, (value, *_) in (ROW | MASKED).items()}
 
 
 def main() -> None:
     """Write, read, compare."""
-    host, password = sys.argv[1], Path(sys.argv[2]).read_text()
+    host, password, salt = sys.argv[1], *(Path(name).read_text() for name in sys.argv[2:])
+    masks = {name: mask(salt, value, length) for name, (_, value, length) in MASKED.items()}
+    expected = {name: seen for name, (_, seen) in ROW.items()} | masks
     consumer = Consumer({"bootstrap.servers": f"{host}:9092", "group.id": "verify"})
     _, end = consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=10)
     consumer.assign([TopicPartition(TOPIC, 0, end)])
@@ -65,9 +78,10 @@ def main() -> None:
     connection = psycopg2.connect(host=host, dbname="shop", user="shop_app", password=password)
     connection.autocommit = True
     cursor = connection.cursor()
-    columns, values = ", ".join(ROW), ", ".join(value for value, _ in ROW.values())
+    columns, values = ", ".join(WRITTEN), ", ".join(WRITTEN.values())
     cursor.execute("TRUNCATE every_type")
     cursor.execute(f"INSERT INTO every_type (id, {columns}) VALUES (1, {values})")  # noqa: S608
+    assert verified(host, password, salt) == masks
     cursor.execute("UPDATE every_type SET c_smallint = 7")
     cursor.execute("UPDATE every_type SET id = 2")
     cursor.execute("DELETE FROM every_type")
@@ -80,13 +94,13 @@ def main() -> None:
             messages.append(message)
     keys: list[Any] = [json.loads(message.key() or "null") for message in messages]
     events: list[Any] = [json.loads(message.value() or "null") for message in messages]
-    updated = EXPECTED | {"c_smallint": 7}
+    updated = expected | {"c_smallint": 7}
 
     seen = [(event and event["op"], key and key["id"]) for event, key in zip(events, keys, strict=True)]
     wanted = [("t", None), ("c", 1), ("u", 1), ("d", 1), (None, 1), ("c", 2), ("d", 2), (None, 2)]
     assert seen == wanted, f"the events are {seen}, and should be {wanted}"
-    same(events[1]["after"], EXPECTED | {"id": 1})
-    same(events[2]["before"], EXPECTED | {"id": 1})
+    same(events[1]["after"], expected | {"id": 1})
+    same(events[2]["before"], expected | {"id": 1})
     same(events[2]["after"], updated | {"id": 1})
     same(events[3]["before"], updated | {"id": 1})
     same(events[5]["after"], updated | {"id": 2})
@@ -99,6 +113,20 @@ def main() -> None:
     headers = [dict(message.headers() or []) for message in messages]
     assert headers[3]["__debezium.newkey"] == b'{"id":2}', headers[3]
     assert headers[5]["__debezium.oldkey"] == b'{"id":1}', headers[5]
+
+
+def mask(salt: str, value: str | None, length: int) -> str | None:
+    """What a masked column shows."""
+    return None if value is None else hashlib.sha256((salt + value).encode()).hexdigest()[:length]
+
+
+def verified(host: str, password: str, salt: str) -> dict[str, str | None]:
+    """What verify computes in the source for the masked columns."""
+    settings = {"host": host, "dbname": "shop", "user": "shop_app", "password": password}
+    with closing(Source(settings, "lakehouse", salt)) as source, source.cut() as cut:
+        table = source.table("public.every_type", ["secret"], list(MASKED))
+        (row,) = cut.reader(table, list(MASKED)).rows(["1:1"])["1:1"]
+    return dict(zip(MASKED, row, strict=True))
 
 
 def same(row: dict[str, Any], expected: dict[str, Any]) -> None:

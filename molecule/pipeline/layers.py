@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +38,13 @@ def sales() -> DataFrame:
     return table("gold/sales_by_product_day").join(products, "product_id", "left_semi")
 
 
+def visits() -> DataFrame:
+    """The visits, once the last change is among them."""
+    rows = table("silver/visits").where(F.col("is_current"))
+    moved = rows.where(F.col("day") == F.lit("2026-05-02").cast("date"))
+    return rows.where(F.lit(moved.count() == 1))
+
+
 def version(number: int) -> DataFrame:
     """A version of the order."""
     return table("silver/orders").where((F.col("order_id") == order) & (F.col("version") == number))
@@ -51,3 +59,11 @@ assert (first.status, first.valid_to, first.is_current) == ("placed", last.valid
 key = F.get_json_object("key", "$.order_id")
 events = table("bronze/change_events").where((F.col("source_table") == "public.orders") & (key == str(order)))
 assert sorted(row.op for row in events.collect()) == ["c", "u"], events.collect()
+
+held = {(row.visitor, str(row.day)): row.email for row in await_rows("the visits in silver", visits)}
+assert held.keys() == {(1, "2026-05-01"), (1, "2026-05-02"), (2, "2026-06-01")}, held
+assert held[1, "2026-05-01"] == held[1, "2026-05-02"] != held[2, "2026-06-01"], held
+assert all(re.fullmatch("[0-9a-f]{64}", email) for email in held.values()), held
+told = table("bronze/change_events").where(F.col("source_table") == "public.visits")
+assert told.where(F.col("value").isNotNull()).count() == 5, told.collect()
+assert told.where(F.col("value").contains("@")).count() == 0, told.collect()

@@ -41,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = parser.parse_args(arguments).config
     try:
         known = settings.load(config)
-        with closing(Source(known.source, known.slot)) as source, thrift(known.thrift) as run_sql:
+        with (
+            closing(Source(known.source, known.slot, known.mask_salt)) as source,
+            thrift(known.thrift) as run_sql,
+        ):
             outcome = Verification(known, source, run_sql).run()
     except VerifyError as error:
         print(f"nothing is proved: {error}", file=sys.stderr)

@@ -10,21 +10,23 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 RunSql = Callable[[str], list[tuple[Any, ...]]]
 
+MASK_SALT = "lakehouse.mask_salt"  # the setting of a session with the source that holds the salt of masks
 BUCKETS = 1024
 KEYS_A_QUERY = 500
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column and its type, as the side that holds it names it."""
+    """A column and its type, as the side that holds it names it; whether it leaves that side as a hash."""
 
     name: str
     type: str
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class PostgreSQL:
     def text(self, column: Column) -> str:
         """See Dialect."""
         value = self.name(column.name)
+        if column.masked:
+            return self._masked(column)
         if column.type.startswith("timestamp"):
             moment = f"(extract(epoch from {value}) * 1000000)::bigint::text"
             return f"case when isfinite({value}) then {moment} else {value}::text end"
@@ -96,6 +100,13 @@ class PostgreSQL:
                 f"rpad({value}::text, {padded[1]})"  # the cast to text strips the padding that the value has
             )
         return f"{value}::text"
+
+    def _masked(self, column: Column) -> str:
+        """The hash that Debezium puts in place of a text: of salt and value, cut to the column's length."""
+        clear = self.text(replace(column, masked=False))
+        digits = f"encode(sha256(convert_to(current_setting('{MASK_SALT}') || {clear}, 'UTF8')), 'hex')"
+        length = re.search(r"\((\d+)\)$", column.type)
+        return f"left({digits}, {length[1]})" if length else digits
 
     def number(self, text: str) -> str:
         """See Dialect."""

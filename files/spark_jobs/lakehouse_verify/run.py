@@ -63,7 +63,10 @@ class Verification:
         self._settings = settings
         self._source = source
         self._run_sql = run_sql
-        self._tables = [source.table(name, exclude) for name, exclude in settings.tables.items()]
+        self._tables = [
+            source.table(name, entry.get("exclude", ()), entry.get("mask", ()))
+            for name, entry in settings.tables.items()
+        ]
         self._outcome = Outcome(counts={table.name: Counter() for table in self._tables})
 
     def run(self) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ class Settings:
         slot: The replication slot that feeds the lakehouse.
         kafka: How to reach Kafka, in librdkafka's keywords.
         topic_prefix: What the names of the topics begin with.
-        tables: The captured tables, as schema.table, each with the columns that never leave the source.
+        tables: The captured tables, as schema.table, each with its entry in the inventory: `exclude` names
+            the columns that never leave the source, `mask` those that leave it as a hash.
+        mask_salt: The secret that these hashes begin with; empty when nothing is masked.
         thrift: How to reach the Thrift Server, in the keywords of pyhive.hive.connect.
         status_file: Where the pipeline says how far it has come.
         deadline: How long the layers may take to pass the cut, and after it keys to settle, in seconds.
@@ -30,7 +32,8 @@ class Settings:
     slot: str
     kafka: Mapping[str, Any]
     topic_prefix: str
-    tables: Mapping[str, Sequence[str]]
+    tables: Mapping[str, Mapping[str, Any]]
+    mask_salt: str
     thrift: Mapping[str, Any]
     status_file: Path
     deadline: float

@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.extensions
 
 from lakehouse_verify.finding import VerifyError
-from lakehouse_verify.rows import Column, PostgreSQL, Reader, Table
+from lakehouse_verify.rows import MASK_SALT, Column, PostgreSQL, Reader, Table
 
 _Run = Callable[[str, Sequence[Any] | None], list[tuple[Any, ...]]]
 
@@ -58,16 +58,21 @@ class Cut:
 class Source:
     """A read-only connection to the source database."""
 
-    def __init__(self, settings: Mapping[str, Any], slot: str) -> None:
+    def __init__(self, settings: Mapping[str, Any], slot: str, mask_salt: str) -> None:
         """Connect.
 
         Args:
             settings: What libpq needs: host, port, dbname, user, password, sslmode, …
             slot: The replication slot that feeds the lakehouse.
+            mask_salt: The secret that the hashes of masked columns begin with, letters and digits.
+                It goes along with the login: in a query it could end up in the source's log.
         """
         self._slot = slot
         self._connection = psycopg2.connect(
-            **settings, application_name="lakehouse-verify", connect_timeout=10
+            **settings,
+            application_name="lakehouse-verify",
+            connect_timeout=10,
+            options=f"-c {MASK_SALT}={mask_salt}",
         )
         self._connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
 
@@ -75,10 +80,20 @@ class Source:
         """Close the connection."""
         self._connection.close()
 
-    def table(self, name: str, exclude: Sequence[str]) -> Table:
-        """What the catalog says about a table; the columns that never leave the source are left out."""
+    def table(self, name: str, exclude: Sequence[str], mask: Sequence[str]) -> Table:
+        """What the catalog says about a table.
+
+        Args:
+            name: The table, as schema.table.
+            exclude: The columns that never leave the source; they are left out.
+            mask: The columns that leave it as a hash.
+        """
         with self._connection:
-            columns = tuple(Column(*row) for row in self._run(_COLUMNS, [name]) if row[0] not in exclude)
+            columns = tuple(
+                Column(column, kind, masked=column in mask)
+                for column, kind in self._run(_COLUMNS, [name])
+                if column not in exclude
+            )
             key = tuple(row[0] for row in self._run(_KEY, [name]))
         if not key:
             raise VerifyError(f"{name} has no primary key; a table without one cannot be captured")
