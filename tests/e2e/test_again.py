@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -97,13 +98,18 @@ def test_erased_rows_are_nowhere(lab: Lab) -> None:
 @pytest.mark.long
 def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
     lab.psql(
-        "create table if not exists parcels "
-        "(carrier text, number int, weight numeric(6,2), primary key (carrier, number))"
+        "create table if not exists parcels (carrier text, number int, weight numeric(6,2), recipient text, "
+        "primary key (carrier, number)) partition by list (carrier)"
     )
-    lab.psql("insert into parcels values ('a', 1, 1.5), ('b', 1, 2.25)")
-    tables = [
-        {"name": f"public.{name}"} for name in ("customers", "products", "orders", "order_items", "parcels")
+    for carrier in ("a", "b"):
+        lab.psql(
+            f"create table if not exists parcels_{carrier} partition of parcels for values in ('{carrier}')"
+        )
+    lab.psql("insert into parcels values ('a', 1, 1.5, 'Ada'), ('b', 1, 2.25, null)")
+    tables: list[dict[str, Any]] = [
+        {"name": f"public.{name}"} for name in ("customers", "products", "orders", "order_items")
     ]
+    tables.append({"name": "public.parcels", "mask": ["recipient"]})
     lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
     current = "select carrier, number, weight from silver.parcels order by carrier"
     rows = eventually("the rows that were there", lambda: lab.sql(current))
@@ -117,6 +123,9 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
     assert [row["weight"] for row in rows] == ["2.25", "3.00"]
     again = lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
     assert "changed=0" in again.stdout
+    hashed = lab.sql("select coalesce(length(recipient), 0) as digits from silver.parcels order by carrier")
+    assert [row["digits"] for row in hashed] == ["64", "0"]
+    assert "no difference" in lab.playbook("verify", "-e", json.dumps({"lakehouse_tables": tables})).stdout
     lab.playbook("site")
     assert "no difference" in lab.make("verify").stdout
     lab.psql("drop table parcels")

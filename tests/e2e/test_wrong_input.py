@@ -43,6 +43,19 @@ def test_two_hosts_for_a_part_that_is_one(lab: Lab, tmp_path: Path) -> None:
     assert "More than one host is in the inventory group pipeline" in said
 
 
+def test_a_source_of_somebody_else_that_is_ours(lab: Lab) -> None:
+    said = refused(lab, "-e", "lakehouse_source_address=db.example.com", playbook="site")
+    assert "lakehouse_source_address is 'db.example.com'" in said
+    assert "postgres_cdc_manage: false" in said
+
+
+def test_a_masked_column_that_is_no_text(lab: Lab) -> None:
+    tables = [{"name": "public.orders", "mask": ["amount"]}]
+    said = refused(lab, "--limit", "node1", "-e", json.dumps({"lakehouse_tables": tables}))
+    assert "'mask' of public.orders" in said
+    assert "amount, which is numeric(12,2): only text, varchar and char can be hashed" in said
+
+
 def test_a_password_that_is_too_short(lab: Lab) -> None:
     said = refused(lab, "--limit", "node1", "-e", "lakehouse_secret_postgres_cdc=abc")
     assert "postgres_cdc_password is shorter than 8 characters" in said
