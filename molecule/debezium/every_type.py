@@ -123,9 +123,10 @@ def mask(salt: str, value: str | None, length: int) -> str | None:
 def verified(host: str, password: str, salt: str) -> dict[str, str | None]:
     """What verify computes in the source for the masked columns."""
     settings = {"host": host, "dbname": "shop", "user": "shop_app", "password": password}
-    with closing(Source(settings, "lakehouse", salt)) as source, source.cut() as cut:
+    with closing(Source(settings, "lakehouse", salt)) as source:
         table = source.table("public.every_type", ["secret"], list(MASKED))
-        (row,) = cut.reader(table, list(MASKED)).rows(["1:1"])["1:1"]
+        with source.cut() as cut:
+            (row,) = cut.reader(table, list(MASKED)).rows(["1:1"])["1:1"]
     return dict(zip(MASKED, row, strict=True))
 
 
