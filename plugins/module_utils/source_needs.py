@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ LEAST_KEPT_MB = 1024
 HEARTBEAT = "cdc.heartbeat"
 # What Debezium writes in the source, and what the role cdc must be allowed there.
 OWN = {HEARTBEAT: ("SELECT", "INSERT", "UPDATE"), "cdc.offsets": ("SELECT", "INSERT", "DELETE")}
+
+# What libpq says when there was no server that could have refused.
+UNREACHABLE = re.compile("could not translate|refused|timeout|timed out|No route|unreachable")
 
 # Where a provider's server keeps its settings, by a role that only its servers have; what to set, if another.
 PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -55,8 +59,12 @@ class Need:
 
 def needs_of_a_stranger(wanted: Wanted, error: str) -> list[Need]:
     """All that a source needs, when it cannot be asked because the role cdc does not get in."""
+    error = " ".join(error.split())
+    if UNREACHABLE.search(error):
+        way = "lakehouse_source_address, lakehouse_source_port, listen_addresses, firewalls"
+        return [Need(f"it cannot be reached: {error}", f"-- Look at {way}.")]
     login = Need(
-        f"the role cdc cannot log in: {' '.join(error.split())}",
+        f"the role cdc cannot log in: {error}",
         "-- ALTER ROLE, where there is one.\n"
         "CREATE ROLE cdc LOGIN REPLICATION PASSWORD '<lakehouse_secret_postgres_cdc>';\n"
         f"GRANT CONNECT ON DATABASE {wanted.database} TO cdc;\n"

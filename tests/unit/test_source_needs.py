@@ -162,6 +162,15 @@ def test_tables_that_cannot_be_captured_are_named_with_the_ways_out() -> None:
     assert "sales.visits is no table, or a partition of one" in message
 
 
+def test_a_source_that_does_not_answer_is_told_nothing_to_run() -> None:
+    message = said(
+        {}, [], 'connection to server at "db", port 5432 failed: Connection refused\n\tIs the server running'
+    )
+    assert "it cannot be reached: connection to server" in message
+    assert "lakehouse_source_address" in message
+    assert ";" not in message
+
+
 def test_without_a_login_everything_is_listed() -> None:
     message = said({}, [], 'FATAL:  password authentication failed for user "cdc"\n')
     assert 'the role cdc cannot log in: FATAL: password authentication failed for user "cdc"\n' in message
