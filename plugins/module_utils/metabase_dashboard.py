@@ -1,0 +1,467 @@
+# Copyright: (c) 2026, The cdc.lakehouse authors
+# Apache License 2.0 (see LICENSE)
+"""What the ``metabase_dashboard`` module does, without Ansible.
+
+What Metabase has is read into the shape of the definition, restricted to what is declared. Where both are the
+same, nothing is sent; where not, what differs is written, and all that people added is sent back as it was, since
+Metabase replaces the cards, tabs and parameters of a dashboard as a whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from typing import Any
+
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
+    Metabase,
+    MetabaseError,
+    NotFoundError,
+    only,
+)
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import (
+    VARIABLES,
+    Card,
+    Definition,
+    Parameter,
+)
+
+# What a dashboard's card is written with.
+PLACED = (
+    "id", "card_id", "action_id", "dashboard_tab_id", "row", "col", "size_x", "size_y",
+    "parameter_mappings", "visualization_settings", "inline_parameters",
+)  # fmt: skip
+# A title that somebody gave the card on this dashboard alone.
+TITLE = "card.title"
+State = dict[str, Any]
+
+
+def entity_id(collection: str, card: str) -> str:
+    """The id that Metabase is told for a card, by which it is found again when somebody renamed or moved it."""
+    digest = hashlib.sha256(f"{collection}\n{card}".encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()[:21]
+
+
+def covered(found: Any, declared: Any) -> Any:
+    """Of what was found, the part that is declared: other keys of a mapping are none of our business."""
+    if isinstance(found, dict) and isinstance(declared, dict):
+        return {key: covered(found[key], value) for key, value in declared.items() if key in found}
+    return found
+
+
+def merged(found: Any, declared: Any) -> Any:
+    """What was found, with what is declared in its place."""
+    if isinstance(found, dict) and isinstance(declared, dict):
+        return {**found, **{key: merged(found.get(key), value) for key, value in declared.items()}}
+    return declared
+
+
+class Target:
+    """The place in Metabase where a dashboard goes, and what is there already."""
+
+    def __init__(self, client: Metabase, definition: Definition, collection: str, database: str) -> None:
+        """Read all that concerns the dashboard.
+
+        Raises:
+            MetabaseError: A name is not clear, or Metabase has no such database.
+        """
+        self.client = client
+        self.definition = definition
+        self.collection_name = collection
+        self.database_name = database
+        self.database_id = self._database()
+        self.collection_id = self._collection()
+        self.items = (
+            list(client.pages(f"/api/collection/{self.collection_id}/items", models=["card", "dashboard"]))
+            if self.collection_id
+            else []
+        )
+        self.cards = {card.name: self._card(card.name) for card in definition.cards}
+        self.dashboard = self._dashboard()
+
+    def _database(self) -> int:
+        named = [db for db in self.client.get("/api/database")["data"] if db["name"] == self.database_name]
+        found = only(named, f"the database {self.database_name}")
+        if not found:
+            raise MetabaseError(
+                f"Metabase has no database {self.database_name} to ask. Make it with metabase_database, or "
+                "name another."
+            )
+        return int(found["id"])
+
+    def _collection(self) -> int | None:
+        found = only(
+            [
+                collection
+                for collection in self.client.get("/api/collection")
+                if collection["name"] == self.collection_name and collection.get("location") == "/"
+            ],
+            f"the collection {self.collection_name}",
+        )
+        return int(found["id"]) if found else None
+
+    def _named(self, model: str, name: str) -> list[dict[str, Any]]:
+        return [item for item in self.items if item["model"] == model and item["name"] == name]
+
+    def _card(self, name: str) -> dict[str, Any] | None:
+        """The card that was made for the definition, whatever it is called now; else one of that name."""
+        named = self._named("card", name)
+        try:
+            made = self.client.get(f"/api/card/{entity_id(self.collection_name, name)}", legacy_mbql=True)
+        except NotFoundError:
+            found = only(named, f"the card {name} in the collection {self.collection_name}")
+            return dict(self.client.get(f"/api/card/{found['id']}", legacy_mbql=True)) if found else None
+        others = [item for item in named if item["id"] != made["id"]]
+        only([made, *others], f"the card {name} for the collection {self.collection_name}")
+        return dict(made)
+
+    def _dashboard(self) -> dict[str, Any] | None:
+        """The dashboard of the name; else the one that shows most of the cards, which somebody renamed."""
+        name = self.definition.name
+        found = only(
+            self._named("dashboard", name), f"the dashboard {name} in the collection {self.collection_name}"
+        )
+        if found:
+            return dict(self.client.get(f"/api/dashboard/{found['id']}"))
+        ours = {card["id"] for card in self.cards.values() if card}
+        renamed = [
+            dashboard
+            for item in self.items
+            if item["model"] == "dashboard" and ours
+            for dashboard in [self.client.get(f"/api/dashboard/{item['id']}")]
+            if len(ours & {placed["card_id"] for placed in dashboard["dashcards"]}) * 2
+            > len(self.definition.cards)
+        ]
+        return only(renamed, f"dashboards with the cards of {name}, under other names,")
+
+    # What is there, in the words of the definition
+
+    def before(self) -> State:
+        """What Metabase has of what is declared."""
+        return {
+            "collection": self.collection_name if self.collection_id else None,
+            "dashboard": self._dashboard_before(),
+            "cards": {name: self._card_before(name) for name in self.cards if self.cards[name]},
+            "layout": {name: place for name in self.cards if (place := self._place_before(name)) is not None},
+        }
+
+    def after(self) -> State:
+        """What the definition declares."""
+        definition = self.definition
+        dashboard: State = {"name": definition.name}
+        if definition.description is not None:
+            dashboard["description"] = definition.description
+        if definition.parameters:
+            dashboard["parameters"] = {p.slug: self._parameter_after(p) for p in definition.parameters}
+        if definition.tabs:
+            dashboard["tabs"] = list(definition.tabs)
+        return {
+            "collection": self.collection_name,
+            "dashboard": dashboard,
+            "cards": {card.name: self._card_after(card) for card in definition.cards},
+            "layout": {card.name: self._place_after(card) for card in definition.cards},
+        }
+
+    def _dashboard_before(self) -> State | None:
+        if not self.dashboard:
+            return None
+        found: State = {"name": self.dashboard["name"]}
+        if self.definition.description is not None:
+            found["description"] = self.dashboard["description"]
+        if self.definition.parameters:
+            known = {p.get("slug"): p for p in self.dashboard["parameters"] or []}
+            found["parameters"] = {
+                p.slug: covered(known[p.slug], self._parameter_after(p))
+                for p in self.definition.parameters
+                if p.slug in known
+            }
+        if self.definition.tabs:
+            found["tabs"] = [tab["name"] for tab in self._tabs() if tab["name"] in self.definition.tabs]
+        return found
+
+    def _parameter_after(self, parameter: Parameter) -> State:
+        found: State = {"name": parameter.name, "type": parameter.type}
+        if parameter.default is not None:
+            # Such a filter takes several values.
+            several = parameter.type.endswith("/=") and not isinstance(parameter.default, list)
+            found["default"] = [parameter.default] if several else parameter.default
+        return found
+
+    def _card_before(self, name: str) -> State:
+        card, declared = self.cards[name], self._card_after(self._declared(name))
+        assert card
+        query = card["dataset_query"] or {}
+        native = query.get("native") or {}
+        tags = native.get("template-tags") or {}
+        found: State = {
+            "name": card["name"],
+            "description": card["description"],
+            "display": card["display"],
+            "sql": str(native.get("query") or "").strip(),
+            "database": self.database_name
+            if query.get("database") == self.database_id
+            else query.get("database"),
+            "variables": {
+                tag: covered(tags[tag], declared["variables"][tag])
+                for tag in declared["variables"]
+                if tag in tags
+            },
+            "settings": covered(card["visualization_settings"] or {}, declared["settings"]),
+            "archived": card["archived"],
+            "collection": self.collection_name
+            if card["archived"] or card["collection_id"] == self.collection_id
+            else card["collection_id"],
+        }
+        return {key: found[key] for key in declared}
+
+    def _card_after(self, card: Card) -> State:
+        wanted: State = {
+            "name": card.name,
+            "display": card.display,
+            "sql": card.sql,
+            "database": self.database_name,
+            "variables": {slug: self._variable(card, slug) for slug in sorted(card.variables)},
+            "settings": card.settings,
+            "archived": False,
+            "collection": self.collection_name,
+        }
+        if card.description is not None:
+            wanted["description"] = card.description
+        return wanted
+
+    def _variable(self, card: Card, slug: str) -> State:
+        parameter = next(p for p in self.definition.parameters if p.slug == slug)
+        wanted: State = {"name": slug, "display-name": parameter.name, "type": VARIABLES[parameter.type]}
+        if slug in card.required:
+            wanted |= {"required": True, "default": parameter.default}
+        return wanted
+
+    def _place_before(self, name: str) -> State | None:
+        placed = self._placed(name)
+        if not placed:
+            return None
+        declared = self._place_after(self._declared(name))
+        tabs = {tab["id"]: tab["name"] for tab in self._tabs()}
+        slugs = {p["id"]: p.get("slug") for p in (self.dashboard or {})["parameters"] or []}
+        found = {
+            "row": placed["row"],
+            "col": placed["col"],
+            "width": placed["size_x"],
+            "height": placed["size_y"],
+            "filters": sorted(
+                slugs[m["parameter_id"]]
+                for m in placed["parameter_mappings"] or []
+                if slugs.get(m["parameter_id"]) in declared["filters"]
+                and m["target"] == _target(slugs[m["parameter_id"]])
+            ),
+            "title": (placed["visualization_settings"] or {}).get(TITLE),
+            "tab": tabs.get(placed["dashboard_tab_id"]),
+        }
+        return {key: found[key] for key in declared}
+
+    def _place_after(self, card: Card) -> State:
+        wanted: State = {
+            "row": card.row,
+            "col": card.col,
+            "width": card.width,
+            "height": card.height,
+            "filters": sorted(card.variables),
+            "title": None,
+        }
+        return {**wanted, "tab": card.tab} if card.tab else wanted
+
+    def _declared(self, name: str) -> Card:
+        return next(card for card in self.definition.cards if card.name == name)
+
+    def _tabs(self) -> list[dict[str, Any]]:
+        return sorted((self.dashboard or {}).get("tabs") or [], key=lambda tab: tab.get("position") or 0)
+
+    def _placed(self, name: str) -> dict[str, Any] | None:
+        """The card on the dashboard; where somebody added it a second time, the first."""
+        card = self.cards[name]
+        placed = [
+            p for p in (self.dashboard or {}).get("dashcards") or [] if card and p["card_id"] == card["id"]
+        ]
+        return min(placed, key=lambda p: int(p["id"])) if placed else None
+
+    def others(self) -> list[str]:
+        """Cards on the dashboard that are not declared."""
+        ours = {placed["id"] for name in self.cards if (placed := self._placed(name))}
+        return sorted(
+            str((placed.get("card") or {}).get("name") or "text")
+            for placed in (self.dashboard or {}).get("dashcards") or []
+            if placed["id"] not in ours
+        )
+
+    # What is written
+
+    def apply(self, before: State, after: State) -> None:
+        """Write what differs: first the cards, since the dashboard refers to them."""
+        if not self.collection_id:
+            self.collection_id = self.client.post("/api/collection", {"name": self.collection_name})["id"]
+        for card in self.definition.cards:
+            if before["cards"].get(card.name) != after["cards"][card.name]:
+                self.cards[card.name] = self._write_card(card)
+        if not self.dashboard:
+            body = {"name": self.definition.name, "collection_id": self.collection_id}
+            made = self.client.post("/api/dashboard", body)
+            self.dashboard = self.client.get(f"/api/dashboard/{made['id']}")
+        body = {}
+        if before["dashboard"] != after["dashboard"]:
+            body = {"name": self.definition.name, "parameters": self._parameters_body()}
+            if self.definition.description is not None:
+                body["description"] = self.definition.description
+        # Metabase takes the tabs away where cards come without them.
+        if before["layout"] != after["layout"] or (before["dashboard"] or {}).get("tabs") != after[
+            "dashboard"
+        ].get("tabs"):
+            body |= {"tabs": self._tabs_body(), "dashcards": self._dashcards_body()}
+        if body:
+            self.dashboard = self.client.put(f"/api/dashboard/{self.dashboard['id']}", body)
+
+    def _write_card(self, card: Card) -> dict[str, Any]:
+        found = self.cards[card.name]
+        body: State = {
+            "name": card.name,
+            "display": card.display,
+            "dataset_query": self._query_body(card, found),
+            "visualization_settings": merged((found or {}).get("visualization_settings"), card.settings),
+            "collection_id": self.collection_id,
+        }
+        if card.description is not None:
+            body["description"] = card.description
+        if found:
+            written = self.client.put(f"/api/card/{found['id']}", {**body, "archived": False})
+        else:
+            own = {"type": "question", "entity_id": entity_id(self.collection_name, card.name)}
+            written = self.client.post("/api/card", {**body, **own})
+        return dict(written)
+
+    def _query_body(self, card: Card, found: dict[str, Any] | None) -> State:
+        known = (((found or {}).get("dataset_query") or {}).get("native") or {}).get("template-tags") or {}
+        tags = {
+            slug: {
+                "id": known.get(slug, {}).get("id") or str(uuid.uuid5(uuid.NAMESPACE_OID, slug)),
+                **self._variable(card, slug),
+            }
+            for slug in sorted(card.variables)
+        }
+        native = {"query": card.sql, "template-tags": tags}
+        return {"type": "native", "database": self.database_id, "native": native}
+
+    def _parameter_id(self, slug: str) -> str:
+        known = {p.get("slug"): p["id"] for p in (self.dashboard or {}).get("parameters") or []}
+        return str(known.get(slug) or hashlib.sha256(slug.encode()).hexdigest()[:8])
+
+    def _parameters_body(self) -> list[State]:
+        found = {p.get("slug"): p for p in (self.dashboard or {}).get("parameters") or []}
+        declared = {p.slug: p for p in self.definition.parameters}
+        ours = [
+            {**found.get(slug, {}), "id": self._parameter_id(slug), "slug": slug, **self._parameter_after(p)}
+            for slug, p in declared.items()
+        ]
+        return ours + [p for slug, p in found.items() if slug not in declared]
+
+    def _tabs_body(self) -> list[State]:
+        """The declared tabs in their order, then those that people added; a new one has a negative id."""
+        known = {tab["name"]: tab["id"] for tab in self._tabs()}
+        ours = [
+            {"id": known.get(name, -number), "name": name}
+            for number, name in enumerate(self.definition.tabs, 1)
+        ]
+        others = [
+            {"id": tab["id"], "name": tab["name"]}
+            for tab in self._tabs()
+            if tab["name"] not in self.definition.tabs
+        ]
+        return ours + others
+
+    def _dashcards_body(self) -> list[State]:
+        tabs = self._tabs_body()
+        first = tabs[0]["id"] if tabs else None
+        ids = {tab["name"]: tab["id"] for tab in tabs}
+        ours: dict[int, State] = {}
+        for number, card in enumerate(self.definition.cards, 1):
+            placed = self._placed(card.name)
+            body = self._dashcard_body(
+                card, _writable(placed) if placed else {"id": -number, "dashboard_tab_id": first}
+            )
+            if card.tab:
+                body["dashboard_tab_id"] = ids[card.tab]
+            ours[body["id"]] = body
+        others = [
+            {**_writable(placed), "dashboard_tab_id": placed["dashboard_tab_id"] or first}
+            for placed in (self.dashboard or {})["dashcards"]
+            if placed["id"] not in ours
+        ]
+        return [*ours.values(), *others]
+
+    def _dashcard_body(self, card: Card, placed: State) -> State:
+        made = self.cards[card.name]
+        assert made
+        filters = {self._parameter_id(slug): slug for slug in card.variables}
+        settings = placed.get("visualization_settings") or {}
+        return {
+            **placed,
+            "card_id": made["id"],
+            "row": card.row,
+            "col": card.col,
+            "size_x": card.width,
+            "size_y": card.height,
+            "visualization_settings": {key: value for key, value in settings.items() if key != TITLE},
+            "parameter_mappings": [
+                {"parameter_id": parameter, "card_id": made["id"], "target": _target(slug)}
+                for parameter, slug in sorted(filters.items())
+            ]
+            + [m for m in placed.get("parameter_mappings") or [] if m["parameter_id"] not in filters],
+        }
+
+
+def _target(slug: str) -> list[Any]:
+    return ["variable", ["template-tag", slug]]
+
+
+def _writable(placed: dict[str, Any]) -> State:
+    """A dashboard's card as it is, in the keys that Metabase takes back."""
+    body = {key: placed[key] for key in PLACED if placed.get(key) is not None or key == "card_id"}
+    if placed.get("series"):
+        body["series"] = [{"id": series["id"]} for series in placed["series"]]
+    return body
+
+
+def bring(
+    client: Metabase, definition: Definition, collection: str, database: str, *, check: bool = False
+) -> State:
+    """Bring a dashboard to what its definition says; with ``check`` only say what would be done.
+
+    Returns:
+        The module's result: C(changed), C(diff), C(dashboard_id), C(url), C(others).
+
+    Raises:
+        MetabaseError: It cannot be done; what was written before is finished by the next run.
+    """
+    target = Target(client, definition, collection, database)
+    before, after = target.before(), target.after()
+    changed = before != after
+    if changed and not check:
+        target.apply(before, after)
+    dashboard = target.dashboard
+    return {
+        "changed": changed,
+        "dashboard_id": dashboard["id"] if dashboard else None,
+        "url": _url(client, definition, dashboard["id"]) if dashboard else None,
+        "others": target.others(),
+        "diff": {
+            "before": before,
+            "after": after,
+            "before_header": definition.name,
+            "after_header": definition.name,
+        },
+    }
+
+
+def _url(client: Metabase, definition: Definition, dashboard: int) -> str:
+    """The address for people, as Metabase knows its own; with the interval in which the page asks again."""
+    site = str(client.properties().get("site-url") or client.url).rstrip("/")
+    return f"{site}/dashboard/{dashboard}" + (f"#refresh={definition.refresh}" if definition.refresh else "")

@@ -1,0 +1,212 @@
+# Copyright: (c) 2026, The cdc.lakehouse authors
+# Apache License 2.0 (see LICENSE)
+"""A dashboard's definition: read and judged before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import MetabaseError
+
+GRID = 24
+DISPLAYS = ("scalar", "smartscalar", "line", "bar", "row", "area", "pie", "table")
+# A dashboard's filter by its type, and the type of the variable in a card's SQL that it can fill.
+VARIABLES = {"date/single": "date", "number/=": "number", "string/=": "text"}
+VARIABLE = re.compile(r"{{\s*([^{}\s]+)\s*}}")
+OPTIONAL = re.compile(r"\[\[.*?\]\]", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A filter of the dashboard."""
+
+    slug: str
+    name: str
+    type: str
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A question and its place on the dashboard; the place is in units of the grid."""
+
+    name: str
+    display: str
+    sql: str
+    row: int
+    col: int
+    width: int
+    height: int
+    description: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    tab: str | None = None
+
+    @property
+    def variables(self) -> set[str]:
+        """Names of the variables in the SQL."""
+        return set(VARIABLE.findall(self.sql))
+
+    @property
+    def required(self) -> set[str]:
+        """Those of them without which the SQL is none: outside every optional clause."""
+        return set(VARIABLE.findall(OPTIONAL.sub("", self.sql)))
+
+    def overlaps(self, other: Card) -> bool:
+        """Whether both take the same place."""
+        return (
+            self.tab == other.tab
+            and self.col < other.col + other.width
+            and other.col < self.col + self.width
+            and self.row < other.row + other.height
+            and other.row < self.row + self.height
+        )
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A dashboard as the user wants it; None is left as it is."""
+
+    name: str
+    cards: tuple[Card, ...]
+    description: str | None = None
+    refresh: int | None = None
+    parameters: tuple[Parameter, ...] = ()
+    tabs: tuple[str, ...] = ()
+
+
+def parse(source: dict[str, Any]) -> Definition:
+    """Read a definition.
+
+    Raises:
+        MetabaseError: It is wrong; all that is wrong is in the message.
+    """
+    reader = _Reader()
+    definition = reader.definition(source)
+    if definition:
+        reader.problems += _contradictions(definition)
+    if reader.problems or not definition:
+        name = source.get("name", "without a name")
+        raise MetabaseError(f"The definition of the dashboard {name} is wrong: {'; '.join(reader.problems)}.")
+    return definition
+
+
+class _Reader:
+    """Takes a definition apart and notes what is not as it should be."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def definition(self, source: dict[str, Any]) -> Definition | None:
+        found = self.take(
+            source,
+            "",
+            {"name": str, "cards": list},
+            {"description": str, "refresh": int, "parameters": list, "tabs": list},
+        )
+        parameters = [
+            self.parameter(p, f"parameters[{i}]") for i, p in enumerate(found.get("parameters", []))
+        ]
+        cards = [self.card(c, f"cards[{i}]") for i, c in enumerate(found.get("cards", []))]
+        tabs = found.get("tabs", [])
+        if not all(isinstance(tab, str) and tab for tab in tabs):
+            self.problems.append("tabs must be a list of names")
+        if found.get("refresh", 1) < 1:
+            self.problems.append(f"refresh is {found['refresh']}, and must be a number of seconds, 1 or more")
+        if self.problems:
+            return None
+        return Definition(
+            name=found["name"],
+            description=found.get("description"),
+            refresh=found.get("refresh"),
+            parameters=tuple(p for p in parameters if p),
+            tabs=tuple(tabs),
+            cards=tuple(c for c in cards if c),
+        )
+
+    def parameter(self, source: Any, where: str) -> Parameter | None:
+        found = self.take(source, where, {"slug": str, "name": str, "type": str}, {"default": object})
+        if found.get("type", "date/single") not in VARIABLES:
+            self.problems.append(
+                f"{where}.type is {found['type']}, and must be one of {', '.join(VARIABLES)}"
+            )
+        return Parameter(**found) if {"slug", "name", "type"} <= found.keys() else None
+
+    def card(self, source: Any, where: str) -> Card | None:
+        known = len(self.problems)
+        found = self.take(
+            source,
+            where,
+            {"name": str, "display": str, "sql": str, "at": dict},
+            {"description": str, "settings": dict, "tab": str},
+        )
+        numbers = {"row": int, "col": int, "width": int, "height": int}
+        place = self.take(found.pop("at", {}), f"{where}.at", numbers, {})
+        if found.get("display", "table") not in DISPLAYS:
+            self.problems.append(
+                f"{where}.display is {found['display']}, and must be one of {', '.join(DISPLAYS)}"
+            )
+        if not self.problems[known:] and not (
+            place["row"] >= 0
+            and place["height"] >= 1
+            and 0 <= place["col"] < place["col"] + place["width"] <= GRID
+        ):
+            self.problems.append(f"{where}.at is {place}, which is not inside a grid of {GRID} columns")
+        return None if self.problems[known:] else Card(**{**found, "sql": found["sql"].strip()}, **place)
+
+    def take(
+        self, source: Any, where: str, needed: Mapping[str, type], optional: Mapping[str, type]
+    ) -> dict[str, Any]:
+        """The members of a mapping that are of the right type."""
+        if not isinstance(source, dict):
+            self.problems.append(f"{where or 'it'} must be a mapping")
+            return {}
+        dot = f"{where}." if where else ""
+        self.problems += [f"{dot}{key} is missing" for key in needed if source.get(key) in (None, "")]
+        allowed = {**needed, **optional}
+        found = {}
+        for key, value in source.items():
+            if key not in allowed:
+                self.problems.append(f"{dot}{key} is unknown (known: {', '.join(allowed)})")
+            elif value is None or value == "":
+                continue
+            elif not isinstance(value, allowed[key]) or (allowed[key] is int and isinstance(value, bool)):
+                self.problems.append(f"{dot}{key} is {value!r}, and must be of type {allowed[key].__name__}")
+            else:
+                found[key] = value
+        return found
+
+
+def _contradictions(definition: Definition) -> Iterator[str]:
+    """What is wrong between the parts of a definition."""
+    slugs = [parameter.slug for parameter in definition.parameters]
+    names = [card.name for card in definition.cards]
+    for kind, words in (("parameter", slugs), ("card", names), ("tab", definition.tabs)):
+        yield from (
+            f"there are two {kind}s {word}" for word in sorted({w for w in words if words.count(w) > 1})
+        )
+    without_default = {p.slug for p in definition.parameters if p.default is None}
+    for card in definition.cards:
+        yield from (
+            f"the SQL of card {card.name} has {{{{{slug}}}}}, which is no parameter"
+            for slug in sorted(card.variables - set(slugs))
+        )
+        yield from (
+            f"the SQL of card {card.name} cannot run while the filter {slug} is empty: give the parameter a "
+            "default, or put the clause into [[…]]"
+            for slug in sorted(card.required & without_default)
+        )
+        if definition.tabs and card.tab not in definition.tabs:
+            yield f"card {card.name} is on tab {card.tab}, and the tabs are {', '.join(definition.tabs)}"
+        if card.tab and not definition.tabs:
+            yield f"card {card.name} is on tab {card.tab}, and there are no tabs"
+    used = {slug for card in definition.cards for slug in card.variables}
+    yield from (f"no card uses the parameter {slug}" for slug in slugs if slug not in used)
+    yield from (
+        f"cards {one.name} and {other.name} overlap"
+        for one, other in combinations(definition.cards, 2)
+        if one.overlaps(other)
+    )
