@@ -12,8 +12,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-
-from ansible.module_utils.urls import open_url
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 PAGE = 100
 # What a proxy or a server that is starting answers. Only reading is tried again: it can be no second write.
@@ -55,6 +54,13 @@ class ThrottledError(MetabaseError):
     """Metabase answers nothing for now, because it was asked too often."""
 
 
+class _NoRedirect(HTTPRedirectHandler):
+    """A redirected POST would become a GET."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Go nowhere; the answer is an error then."""
+
+
 class Metabase:
     """One Metabase, as one user.
 
@@ -84,6 +90,8 @@ class Metabase:
         self._api_key = api_key
         self._timeout = timeout
         self._session: str | None = None
+        # One for all requests: reading the machine's certificates takes longer than a request.
+        self._opener = build_opener(_NoRedirect)
         self._secrets = {secret for secret in (password, api_key) if secret}
 
     @classmethod
@@ -188,14 +196,15 @@ class Metabase:
         raise AssertionError("unreachable")
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
-        with open_url(
+        if not self.url.startswith(("http://", "https://")):
+            raise MetabaseError(f"url is {self.url}, and must begin with http:// or https://.")
+        request = Request(  # noqa: S310 - its scheme was looked at
             self.url + path,
             method=method,
-            data=None if body is None else json.dumps(body),
+            data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "Accept": "application/json", **headers},
-            timeout=self._timeout,
-            follow_redirects="safe",
-        ) as answer:
+        )
+        with self._opener.open(request, timeout=self._timeout) as answer:
             content = answer.read()
         if not content:
             return None
@@ -207,7 +216,7 @@ class Metabase:
             ) from None
 
     def _refusal(self, method: str, path: str, error: HTTPError) -> MetabaseError:
-        reason = _reason(error.read())
+        reason = error.headers.get("Location") or _reason(error.read())
         where = f"{method} {path.partition('?')[0]}"
         make, text = self._judge(error.code, where, reason)
         return make(self.clean(text))
@@ -237,6 +246,8 @@ class Metabase:
             )
         if code == 404:
             return NotFoundError, f"Metabase at {self.url} has nothing at {where} ({reason})."
+        if 300 <= code < 400:
+            return MetabaseError, f"Metabase at {self.url} redirects to {reason}. Give that address as url."
         if code == 402:
             return MetabaseError, f"Metabase at {self.url} wants a paid plan for {where} ({reason})."
         if code == 400:
@@ -281,7 +292,8 @@ def _reason(content: bytes) -> str:
     except ValueError:
         answer = text
     if isinstance(answer, dict):
-        parts = [answer.get("message"), *_leaves(answer.get("specific-errors") or answer.get("errors"))]
+        fields = _leaves(answer.get("specific-errors") or answer.get("errors"))
+        parts = [answer.get("message"), answer.get("error"), *fields]
         answer = "; ".join(dict.fromkeys(str(part) for part in parts if part)) or text
     return " ".join(str(answer).split())[:500] or "no reason given"
 

@@ -2,9 +2,9 @@
 # Apache License 2.0 (see LICENSE)
 """What the ``metabase_dashboard`` module does, without Ansible.
 
-What Metabase has is read into the shape of the definition, restricted to what is declared. Where both are the
-same, nothing is sent; where not, what differs is written, and all that people added is sent back as it was, since
-Metabase replaces the cards, tabs and parameters of a dashboard as a whole.
+What Metabase has is read into the shape of the definition, restricted to what is declared. Where both are
+the same, nothing is sent; where not, what differs is written, and all that people added is sent back as it
+was, since Metabase replaces the cards, tabs and parameters of a dashboard as a whole.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ State = dict[str, Any]
 
 
 def entity_id(collection: str, card: str) -> str:
-    """The id that Metabase is told for a card, by which it is found again when somebody renamed or moved it."""
+    """The id that Metabase is told for a card: it is found by it again when somebody renamed or moved it."""
     digest = hashlib.sha256(f"{collection}\n{card}".encode()).digest()
     return base64.urlsafe_b64encode(digest).decode()[:21]
 
@@ -133,7 +133,8 @@ class Target:
             if len(ours & {placed["card_id"] for placed in dashboard["dashcards"]}) * 2
             > len(self.definition.cards)
         ]
-        return only(renamed, f"dashboards with the cards of {name}, under other names,")
+        known: State | None = only(renamed, f"dashboards with the cards of {name}, under other names,")
+        return known
 
     # What is there, in the words of the definition
 

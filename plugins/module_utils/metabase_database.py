@@ -40,8 +40,9 @@ class Wanted:
 def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool = False) -> dict[str, Any]:
     """Bring a connection to what is wanted, and wait until Metabase has read the tables.
 
-    Metabase gives no password back. Whether the one that it keeps is the wanted one is found out by trying both:
-    the wanted one must get in, and where the kept one does not, it is another. With ``check`` only say what to do.
+    Metabase gives no password back. Whether the one that it keeps is the wanted one is found out by trying
+    both: the wanted one must get in, and where the kept one does not, it is another. With ``check`` nothing
+    is written.
 
     Returns:
         The module's result: C(changed), C(database_id), C(diff).

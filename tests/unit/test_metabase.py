@@ -1,0 +1,657 @@
+"""The modules of Metabase, run as Ansible runs them, against the stand-in."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.cdc.lakehouse.plugins.module_utils import metabase as client
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_dashboard import entity_id
+
+from tests.metabase_standin import ATTEMPTS, MASK, MetabaseStandIn, serving
+
+EMAIL, PASSWORD = "admin@example.com", "Quite-long-Pa55word"
+LOGIN = {"login_user": EMAIL, "login_password": PASSWORD}
+ORDERS: dict[str, Any] = {
+    "name": "Orders",
+    "description": "Is the shop taking orders?",
+    "refresh": 60,
+    "parameters": [
+        {"slug": "since", "name": "Since", "type": "date/single"},
+        {"slug": "minutes", "name": "Minutes", "type": "number/=", "default": 60},
+    ],
+    "tabs": ["Overview", "Details"],
+    "cards": [
+        {
+            "name": "Orders per minute",
+            "description": "Newest last.",
+            "display": "line",
+            "sql": "select minute, orders from gold.orders_per_minute where minute > {{minutes}}\n"
+            "[[and minute >= {{since}}]]\n",
+            "settings": {"graph.dimensions": ["minute"], "column_settings": {"orders": {"suffix": "x"}}},
+            "tab": "Overview",
+            "at": {"row": 0, "col": 0, "width": 16, "height": 6},
+        },
+        {
+            "name": "Orders today",
+            "display": "scalar",
+            "sql": "select count(*) from gold.kpis",
+            "tab": "Details",
+            "at": {"row": 0, "col": 0, "width": 8, "height": 4},
+        },
+    ],
+}
+
+
+class Site:
+    """A stand-in and the way to run modules on it."""
+
+    def __init__(self, metabase: MetabaseStandIn, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.metabase = metabase
+        self.url = url
+        self._capsys = capsys
+
+    def run(self, module: str, *, check: bool = False, **options: Any) -> dict[str, Any]:
+        """A module's result, whether it failed or not."""
+        given = {name: value for name, value in options.items() if value is not None}
+        arguments = {"url": self.url, "_ansible_check_mode": check, "_ansible_diff": True, **given}
+        loaded = importlib.import_module(f"ansible_collections.cdc.lakehouse.plugins.modules.{module}")
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            loaded.main()
+        result: dict[str, Any] = json.loads(self._capsys.readouterr().out)
+        result.pop("invocation", None)
+        return result
+
+    def set_up(self, *, check: bool = False, **options: Any) -> dict[str, Any]:
+        settings = {"site-name": "Lakehouse", "site-url": "http://node3:3000", "anon-tracking-enabled": False}
+        wanted = {"email": EMAIL, "password": PASSWORD, "settings": settings, **options}
+        return self.run("metabase_setup", check=check, **wanted)
+
+    def connect(self, *, check: bool = False, **options: Any) -> dict[str, Any]:
+        details = {
+            "name": "Lakehouse",
+            "host": "node2",
+            "dbname": "gold",
+            "user": "bi",
+            "password": "bi-password",
+        }
+        return self.run("metabase_database", check=check, **{**LOGIN, **details, **options})
+
+    def dashboard(
+        self, definition: dict[str, Any] = ORDERS, *, check: bool = False, **options: Any
+    ) -> dict[str, Any]:
+        where = {"database": "Lakehouse", "collection": "Lakehouse", "definition": definition}
+        return self.run("metabase_dashboard", check=check, **{**LOGIN, **where, **options})
+
+
+@pytest.fixture
+def site(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A fresh Metabase."""
+    monkeypatch.setattr(client.time, "sleep", lambda _: None)
+    metabase = MetabaseStandIn()
+    with serving(metabase) as url:
+        yield Site(metabase, url, capsys)
+    assert not metabase.sessions, "a session was left behind"
+
+
+@pytest.fixture
+def ready(site: Site) -> Site:
+    """A Metabase with its first user and the database."""
+    assert site.set_up()["changed"]
+    assert site.connect()["changed"]
+    site.metabase.requests.clear()
+    return site
+
+
+def placed(site: Site, name: str) -> dict[str, Any]:
+    """A card of the one dashboard by its name, with where it is."""
+    (dashboard,) = site.metabase.dashboards.values()
+    cards = site.metabase.cards
+    return next(
+        row for row in dashboard["dashcards"] if row["card_id"] and cards[row["card_id"]]["name"] == name
+    )
+
+
+def card(site: Site, name: str) -> dict[str, Any]:
+    return next(row for row in site.metabase.cards.values() if row["name"] == name)
+
+
+# Four steps: check mode, nothing changed, apply, apply again
+
+
+def test_set_up(site: Site) -> None:
+    announced = site.set_up(check=True)
+    assert announced["changed"] and announced["set_up"]
+    assert not site.metabase.writes and not site.metabase.users
+
+    done = site.set_up()
+    assert done["changed"] and done["set_up"]
+    assert site.metabase.users == {EMAIL: PASSWORD}
+    assert site.metabase.settings["site-name"] == "Lakehouse"
+    assert site.metabase.settings["anon-tracking-enabled"] is False, "setting up switches it on"
+
+    site.metabase.requests.clear()
+    again = site.set_up()
+    assert not again["changed"] and not again["set_up"]
+    assert not site.metabase.writes
+
+
+def test_a_database(site: Site) -> None:
+    site.set_up()
+    site.metabase.requests.clear()
+    announced = site.connect(check=True)
+    assert announced["changed"] and announced["database_id"] is None
+    assert not site.metabase.writes
+
+    done = site.connect()
+    assert done["changed"]
+    assert announced["diff"] == done["diff"]
+    (database,) = site.metabase.databases.values()
+    assert database["details"] == {
+        "host": "node2",
+        "port": 10000,
+        "dbname": "gold",
+        "user": "bi",
+        "password": "bi-password",
+    }
+    assert database["initial_sync_status"] == "complete", "the sync is awaited"
+
+    site.metabase.requests.clear()
+    assert not site.connect()["changed"]
+    assert not site.metabase.writes
+
+
+def test_a_dashboard(ready: Site) -> None:
+    announced = ready.dashboard(check=True)
+    assert announced["changed"] and announced["url"] is None
+    assert not ready.metabase.writes
+
+    done = ready.dashboard()
+    assert done["changed"]
+    assert announced["diff"] == done["diff"]
+    (number,) = ready.metabase.dashboards
+    assert done["url"] == f"http://node3:3000/dashboard/{number}#refresh=60"
+    first, second = placed(ready, "Orders per minute"), placed(ready, "Orders today")
+    assert (first["row"], first["col"], first["size_x"], first["size_y"]) == (0, 0, 16, 6)
+    tabs = {tab["id"]: tab["name"] for tab in ready.metabase.dashboards[number]["tabs"]}
+    assert (tabs[first["dashboard_tab_id"]], tabs[second["dashboard_tab_id"]]) == ("Overview", "Details")
+    ids = {p["slug"]: p["id"] for p in ready.metabase.dashboards[number]["parameters"]}
+    assert {(m["parameter_id"], m["target"][1][1]) for m in first["parameter_mappings"]} == {
+        (ids["since"], "since"),
+        (ids["minutes"], "minutes"),
+    }
+    assert not second["parameter_mappings"]
+    native = card(ready, "Orders per minute")["dataset_query"]["native"]
+    assert native["query"].endswith("{{since}}]]")
+    assert (
+        native["template-tags"]["minutes"].items()
+        >= {"type": "number", "required": True, "default": 60}.items()
+    )
+    assert "required" not in native["template-tags"]["since"], "its clause is optional"
+
+    ready.metabase.requests.clear()
+    again = ready.dashboard()
+    assert not again["changed"] and again["url"] == done["url"]
+    assert again["diff"]["before"] == again["diff"]["after"]
+    assert not ready.metabase.writes
+
+
+def test_a_key_of_the_api_will_do(ready: Site) -> None:
+    assert ready.dashboard(login_user=None, login_password=None, api_key=ready.metabase.api_key)["changed"]
+    assert "/api/session" not in {path for _, path, _ in ready.metabase.requests}
+
+
+# What people do
+
+
+def drift_title(site: Site) -> None:
+    card(site, "Orders today")["name"] = "What somebody calls it"
+
+
+def drift_title_on_the_dashboard(site: Site) -> None:
+    placed(site, "Orders today")["visualization_settings"]["card.title"] = "Mine"
+
+
+def drift_dashboard(site: Site) -> None:
+    next(iter(site.metabase.dashboards.values()))["name"] = "My dashboard"
+
+
+def drift_description(site: Site) -> None:
+    next(iter(site.metabase.dashboards.values()))["description"] = None
+
+
+def drift_sql(site: Site) -> None:
+    card(site, "Orders today")["dataset_query"]["native"]["query"] = "select 42"
+
+
+def drift_display(site: Site) -> None:
+    card(site, "Orders today")["display"] = "table"
+
+
+def drift_settings(site: Site) -> None:
+    card(site, "Orders per minute")["visualization_settings"]["column_settings"] = {}
+
+
+def drift_variable(site: Site) -> None:
+    card(site, "Orders per minute")["dataset_query"]["native"]["template-tags"]["since"]["type"] = "text"
+
+
+def drift_place(site: Site) -> None:
+    placed(site, "Orders today")["row"] = 9
+
+
+def drift_tab(site: Site) -> None:
+    placed(site, "Orders today")["dashboard_tab_id"] = placed(site, "Orders per minute")["dashboard_tab_id"]
+
+
+def drift_filter(site: Site) -> None:
+    placed(site, "Orders per minute")["parameter_mappings"] = []
+
+
+def drift_parameter(site: Site) -> None:
+    next(iter(site.metabase.dashboards.values()))["parameters"][1]["default"] = [5]
+
+
+def drift_taken_off(site: Site) -> None:
+    next(iter(site.metabase.dashboards.values()))["dashcards"].remove(placed(site, "Orders today"))
+
+
+def drift_trash(site: Site) -> None:
+    card(site, "Orders today")["archived"] = True
+
+
+def drift_moved(site: Site) -> None:
+    other = site.metabase.post_collection({"name": "Elsewhere"})
+    card(site, "Orders today")["collection_id"] = other["id"]
+
+
+DRIFTS = [value for name, value in list(globals().items()) if name.startswith("drift_")]
+
+
+@pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.__name__)
+def test_what_was_changed_by_hand_is_found_and_mended(ready: Site, drift: Any) -> None:
+    ready.dashboard()
+    cards, dashboards = copy.deepcopy(ready.metabase.cards), copy.deepcopy(ready.metabase.dashboards)
+    drift(ready)
+    ready.metabase.requests.clear()
+
+    announced = ready.dashboard(check=True)
+    assert announced["changed"]
+    assert announced["diff"]["before"] != announced["diff"]["after"]
+    assert not ready.metabase.writes
+
+    assert ready.dashboard()["changed"]
+    assert ready.metabase.cards == cards
+    for number, dashboard in ready.metabase.dashboards.items():
+        assert without_ids(dashboard) == without_ids(dashboards[number])
+    assert not ready.dashboard()["changed"]
+
+
+def without_ids(dashboard: dict[str, Any]) -> dict[str, Any]:
+    """A dashboard whose cards may have been put there anew."""
+    rows = [{k: v for k, v in row.items() if k not in ("id", "entity_id")} for row in dashboard["dashcards"]]
+    return {**dashboard, "dashcards": sorted(rows, key=lambda row: int(row["card_id"]))}
+
+
+def test_what_a_person_added_stays_as_it_is(ready: Site) -> None:
+    ready.dashboard()
+    metabase = ready.metabase
+    (dashboard,) = metabase.dashboards.values()
+    query = {"type": "native", "database": 1, "native": {"query": "select 1"}}
+    own = metabase.post_card(
+        {
+            "name": "Mine",
+            "dataset_query": query,
+            "display": "table",
+            "visualization_settings": {},
+            "collection_id": None,
+        }
+    )
+    metabase.put_dashboard_id(
+        str(dashboard["id"]),
+        {
+            "tabs": [*dashboard["tabs"], {"id": -1, "name": "My tab"}],
+            "dashcards": [
+                *dashboard["dashcards"],
+                {
+                    "id": -1,
+                    "card_id": own["id"],
+                    "row": 20,
+                    "col": 3,
+                    "size_x": 5,
+                    "size_y": 5,
+                    "dashboard_tab_id": -1,
+                    "visualization_settings": {"card.title": "Looks good"},
+                    "series": [{"id": own["id"]}],
+                },
+                {
+                    "id": -2,
+                    "card_id": None,
+                    "row": 30,
+                    "col": 0,
+                    "size_x": 9,
+                    "size_y": 1,
+                    "dashboard_tab_id": -1,
+                    "visualization_settings": {"text": "Call Anna", "virtual_card": {"display": "text"}},
+                },
+            ],
+            "parameters": [
+                *dashboard["parameters"],
+                {"id": "feedbeef", "slug": "mine", "name": "Mine", "type": "id"},
+            ],
+        },
+    )
+    placed(ready, "Orders per minute")["visualization_settings"]["card.hide_empty"] = True
+    card(ready, "Orders per minute")["visualization_settings"]["graph.show_values"] = True
+    before = copy.deepcopy(dashboard)
+
+    unchanged = ready.dashboard()
+    assert not unchanged["changed"]
+    assert unchanged["others"] == ["Mine", "text"]
+
+    changed = copy.deepcopy(ORDERS)
+    changed["cards"][1]["at"]["row"] = 5
+    changed["cards"][0]["settings"]["graph.dimensions"] = ["hour"]
+    assert ready.dashboard(changed)["changed"]
+    placed(ready, "Orders today")["row"] = 0
+    assert dashboard == before, "only the declared row was written"
+    kept = card(ready, "Orders per minute")["visualization_settings"]
+    assert kept["graph.show_values"] and kept["graph.dimensions"] == ["hour"]
+
+
+def test_a_card_that_is_no_longer_declared_stays_and_is_told(ready: Site) -> None:
+    ready.dashboard()
+    less = copy.deepcopy(ORDERS)
+    less["cards"].pop()
+    result = ready.dashboard(less)
+    assert not result["changed"] and result["others"] == ["Orders today"]
+    assert len(ready.metabase.cards) == 2
+
+
+def test_tabs_come_to_a_dashboard_with_a_persons_card(ready: Site) -> None:
+    flat = copy.deepcopy(ORDERS)
+    del flat["tabs"], flat["cards"][0]["tab"], flat["cards"][1]["tab"]
+    flat["cards"][1]["at"]["row"] = 6
+    assert ready.dashboard(flat)["changed"]
+    (dashboard,) = ready.metabase.dashboards.values()
+    dashboard["dashcards"].append({**dashboard["dashcards"][0], "id": 999, "card_id": None, "row": 50})
+    assert ready.dashboard()["changed"]
+    assert {row["id"]: row["row"] for row in dashboard["dashcards"]}[999] == 50
+    assert not ready.dashboard()["changed"]
+
+
+def test_an_interrupted_run_is_finished_by_the_next(ready: Site) -> None:
+    real = ready.metabase.post_dashboard
+
+    def breaks(_: Any) -> Any:
+        raise RuntimeError("the machine went away")
+
+    ready.metabase.post_dashboard = breaks  # type: ignore[assignment,method-assign]
+    assert "does not answer" in ready.dashboard()["msg"]
+    ready.metabase.post_dashboard = real  # type: ignore[method-assign]
+    assert ready.dashboard()["changed"]
+    assert len(ready.metabase.cards) == 2, "the cards of the first run are found again"
+    assert not ready.dashboard()["changed"]
+
+
+def test_a_large_collection_is_read_to_its_end(ready: Site) -> None:
+    ready.dashboard()
+    (collection,) = ready.metabase.collections
+    native = {"type": "native", "database": 1, "native": {"query": "select 1"}}
+    made = {
+        "dataset_query": native,
+        "display": "table",
+        "visualization_settings": {},
+        "collection_id": collection,
+    }
+    (number, dashboard), *_ = ready.metabase.dashboards.items()
+    for count in range(250):
+        ready.metabase.post_card({"name": f"Card {count}", **made})
+    ready.metabase.dashboards = {number: dashboard}
+    assert not ready.dashboard()["changed"]
+
+
+# What is refused
+
+
+def test_two_of_a_name_are_refused(ready: Site) -> None:
+    ready.dashboard()
+    metabase = ready.metabase
+    twin = metabase.post_card(
+        {
+            **{
+                k: card(ready, "Orders today")[k]
+                for k in ("name", "dataset_query", "display", "visualization_settings", "collection_id")
+            }
+        }
+    )
+    message = ready.dashboard()["msg"]
+    assert "2 of the card Orders today" in message and str(twin["id"]) in message
+    metabase.cards[twin["id"]]["archived"] = True
+
+    (collection,) = metabase.collections
+    metabase.post_dashboard({"name": "Orders", "collection_id": collection})
+    assert "2 of the dashboard Orders" in ready.dashboard()["msg"]
+    metabase.post_collection({"name": "Lakehouse"})
+    assert "2 of the collection Lakehouse" in ready.dashboard()["msg"]
+    metabase.post_database(
+        {
+            "name": "Lakehouse",
+            "engine": "sparksql",
+            "details": next(iter(metabase.databases.values()))["details"],
+        }
+    )
+    assert "2 of the database Lakehouse" in ready.dashboard()["msg"]
+    assert "2 of the database Lakehouse" in ready.connect()["msg"]
+
+
+def test_a_card_of_the_name_that_a_person_made_is_taken_over(ready: Site) -> None:
+    collection = ready.metabase.post_collection({"name": "Lakehouse"})
+    own = {"type": "native", "database": 1, "native": {"query": "select 1"}}
+    made = {
+        "dataset_query": own,
+        "display": "table",
+        "visualization_settings": {},
+        "collection_id": collection["id"],
+    }
+    number = ready.metabase.post_card({"name": "Orders today", **made})["id"]
+    assert ready.dashboard()["changed"]
+    assert len(ready.metabase.cards) == 2
+    assert placed(ready, "Orders today")["card_id"] == number
+    assert not ready.dashboard()["changed"]
+
+
+def wrong(**changes: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(ORDERS), **changes}
+
+
+def wrong_card(**changes: Any) -> dict[str, Any]:
+    definition = copy.deepcopy(ORDERS)
+    definition["cards"][1] |= changes
+    return definition
+
+
+@pytest.mark.parametrize(
+    ("definition", "complaint"),
+    [
+        (wrong(color="red"), "color is unknown"),
+        (wrong(refresh=0), "refresh is 0"),
+        (wrong(refresh="60"), "refresh is '60', and must be of type int"),
+        (wrong(name=""), "name is missing"),
+        (wrong(tabs=["Overview", "Overview", "Details"]), "two tabs Overview"),
+        (wrong(tabs=None), "and there are no tabs"),
+        (wrong(parameters=[]), "{{minutes}}, which is no parameter"),
+        (
+            wrong(parameters=[{"slug": "s", "name": "S", "type": "date/range"}]),
+            "parameters[0].type is date/range",
+        ),
+        (wrong_card(tab="Nowhere"), "on tab Nowhere"),
+        (wrong_card(name="Orders per minute"), "two cards Orders per minute"),
+        (wrong_card(display="bars"), "cards[1].display is bars"),
+        (wrong_card(at={"row": 0, "col": 20, "width": 5, "height": 1}), "not inside a grid of 24 columns"),
+        (wrong_card(at={"row": 0, "col": 2}), "cards[1].at.width is missing"),
+        (wrong_card(tab="Overview"), "overlap"),
+        (wrong_card(sql="select {{since}}"), "cannot run while the filter since is empty"),
+        (
+            wrong(parameters=[*ORDERS["parameters"], {"slug": "x", "name": "X", "type": "string/="}]),
+            "no card uses the parameter x",
+        ),
+    ],
+)
+def test_a_wrong_definition_is_named_and_nothing_is_asked(
+    site: Site, definition: dict[str, Any], complaint: str
+) -> None:
+    message = site.dashboard(definition)["msg"]
+    assert complaint in message
+    assert not site.metabase.requests
+
+
+def test_without_the_database_nothing_is_made(site: Site) -> None:
+    site.set_up()
+    site.metabase.requests.clear()
+    assert "no database Lakehouse" in site.dashboard()["msg"]
+    assert not site.metabase.writes
+
+
+# What goes wrong
+
+
+def test_thrift_is_down(site: Site) -> None:
+    site.set_up()
+    site.metabase.thrift.up = False
+    for check in (True, False):
+        message = site.connect(check=check)["msg"]
+        assert "node2:10000" in message and "Connection refused" in message and "bi-password" not in message
+    assert not site.metabase.databases
+
+
+def test_thrift_refuses_the_password(ready: Site) -> None:
+    message = ready.connect(password="a-wrong-one")["msg"]
+    assert "Error validating the login" in message and "a-wrong-one" not in message
+    assert next(iter(ready.metabase.databases.values()))["details"]["password"] == "bi-password"
+
+
+def test_a_password_that_was_changed_at_thrift_is_changed_here(ready: Site) -> None:
+    ready.metabase.thrift.passwords["bi"] = "another-one"
+    announced = ready.connect(check=True, password="another-one")
+    assert announced["changed"]
+    assert announced["diff"]["before"]["password"] != announced["diff"]["after"]["password"]
+    assert not ready.metabase.writes
+    done = ready.connect(password="another-one")
+    assert done["changed"] and "another-one" not in json.dumps(done)
+    assert next(iter(ready.metabase.databases.values()))["details"]["password"] == "another-one"
+    assert not ready.connect(password="another-one")["changed"]
+
+
+def test_the_mask_never_becomes_the_password(ready: Site) -> None:
+    assert ready.connect(host="node4")["changed"]
+    (database,) = ready.metabase.databases.values()
+    assert database["details"]["host"] == "node4" and database["details"]["password"] != MASK
+
+
+def test_what_a_person_set_at_the_database_stays(ready: Site) -> None:
+    (database,) = ready.metabase.databases.values()
+    database["is_on_demand"] = True
+    database["details"]["jdbc-flags"] = ";x=1"
+    assert ready.connect(host="node4")["changed"]
+    assert database["is_on_demand"] and database["details"]["jdbc-flags"] == ";x=1"
+
+
+def test_another_kind_of_database_is_not_touched(ready: Site) -> None:
+    next(iter(ready.metabase.databases.values()))["engine"] = "postgres"
+    assert "a connection to postgres" in ready.connect()["msg"]
+
+
+def test_a_sync_that_was_broken_off_is_started_again(ready: Site) -> None:
+    (database,) = ready.metabase.databases.values()
+    database["initial_sync_status"] = "aborted"
+    assert ready.connect(check=True)["changed"]
+    assert ready.connect()["changed"]
+    assert database["initial_sync_status"] == "complete"
+    assert not ready.connect()["changed"]
+
+
+def test_a_sync_that_takes_too_long_says_so(site: Site) -> None:
+    site.set_up()
+    site.metabase.sync_after = 10**6
+    assert "has not read the tables of Lakehouse after 0 s" in site.connect(sync_timeout=0)["msg"]
+
+
+def test_somebody_else_set_it_up(ready: Site) -> None:
+    message = ready.set_up(password="Another-long-Pa55word")["msg"]
+    assert "was set up already" in message and EMAIL in message and "Another-long" not in message
+    assert ready.metabase.users == {EMAIL: PASSWORD}
+
+
+def test_a_weak_password_is_refused_with_metabases_words(site: Site) -> None:
+    message = site.set_up(password="secret")["msg"]
+    assert "user.password: password is too common" in message
+    assert not site.metabase.users
+
+
+def test_a_setting_changed_by_hand_is_mended_and_others_stay(ready: Site) -> None:
+    ready.metabase.settings |= {"site-name": "Mine", "report-timezone": "UTC"}
+    announced = ready.set_up(check=True)
+    assert announced["diff"]["before"]["settings"] == {"site-name": "Mine"}
+    assert ready.metabase.settings["site-name"] == "Mine"
+    assert ready.set_up()["changed"]
+    assert ready.metabase.settings["site-name"] == "Lakehouse"
+    assert ready.metabase.settings["report-timezone"] == "UTC"
+
+
+def test_a_setting_that_does_not_exist_and_one_from_the_environment(ready: Site) -> None:
+    assert "no setting sight-name" in ready.set_up(settings={"sight-name": "x"})["msg"]
+    ready.metabase.from_environment.add("site-name")
+    assert "MB_SITE_NAME" in ready.set_up()["msg"]
+
+
+def test_a_wrong_password_then_the_throttle(ready: Site) -> None:
+    for _ in range(ATTEMPTS):
+        message = ready.dashboard(login_password="guess-of-the-day")["msg"]
+        assert "does not let admin@example.com in" in message and "guess-of-the-day" not in message
+    throttled = ready.dashboard()["msg"]
+    assert "Too many attempts" in throttled and "15 seconds" in throttled and "Wait" in throttled
+    # Setting up must not take it for somebody else's Metabase.
+    assert "Too many attempts" in ready.set_up()["msg"]
+
+
+def test_a_key_that_is_none(ready: Site) -> None:
+    message = ready.dashboard(login_user=None, login_password=None, api_key="mb_nonsense")["msg"]
+    assert "does not accept the api_key" in message and "mb_nonsense" not in message
+
+
+def test_an_address_that_is_none(site: Site) -> None:
+    assert "must begin with http" in site.dashboard(url="node3:3000")["msg"]
+
+
+def test_nobody_answers(site: Site) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    message = site.dashboard(url=url)["msg"]
+    assert "does not answer" in message and url in message
+
+
+def test_reading_is_tried_again_and_writing_is_not(ready: Site) -> None:
+    ready.metabase.broken = [(503, "starting"), (429, "slow down")]
+    ready.metabase.requests.clear()
+    assert ready.connect()["msg"].startswith("Metabase at")  # the login is a POST
+    ready.metabase.broken = []
+    assert ready.dashboard()["changed"]
+
+    real = ready.metabase.get_database
+    ready.metabase.get_database = lambda: ready.metabase.broken.append((502, "x")) or real()  # type: ignore
+    assert not ready.dashboard()["changed"]
+
+
+def test_the_ids_of_cards_are_as_metabase_wants_them() -> None:
+    one = entity_id("Lakehouse", "Orders")
+    assert len(one) == 21 and one != entity_id("Lakehouse", "Orders today") != entity_id(
+        "Other", "Orders today"
+    )
