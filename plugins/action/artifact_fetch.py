@@ -1,6 +1,6 @@
 # Copyright (c) 2026 The cdc.lakehouse authors
 # Apache-2.0 (see LICENSE)
-"""Fetch Maven artifacts to the controller's cache, several at a time.
+"""Fetch locked files to the controller's cache, several at a time.
 
 An action plugin, because a module run for each of a hundred files takes minutes, and because only it can show
 progress.
@@ -16,7 +16,7 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import FetchError, fetch_maven
+from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import FetchError, fetch_file
 from ansible_collections.community.general.plugins.modules import maven_artifact
 
 PARALLEL = 8
@@ -36,6 +36,7 @@ class ActionModule(ActionBase):
                 "files": {"type": "list", "elements": "dict", "required": True},
                 "folder": {"type": "path", "required": True},
                 "repository": {"type": "str", "default": ""},
+                "setting": {"type": "str", "default": ""},
             },
         )
         repository = arguments["repository"] or default_repository()
@@ -43,7 +44,7 @@ class ActionModule(ActionBase):
         folder.mkdir(parents=True, exist_ok=True)
         errors = []
         with ThreadPoolExecutor(PARALLEL) as pool:
-            fetching = [pool.submit(fetch_maven, file, folder, repository) for file in arguments["files"]]
+            fetching = [pool.submit(fetch_file, file, folder, repository) for file in arguments["files"]]
             for count, done in enumerate(as_completed(fetching), 1):
                 try:
                     Display().display(f"{count:4} of {len(fetching)}: {done.result()}")
@@ -53,11 +54,11 @@ class ActionModule(ActionBase):
                         other.cancel()
                     break
         if errors:
+            now = "set to that" if arguments["repository"] else "not set"
+            setting = arguments["setting"] or f"lakehouse_maven_repository (now {now})"
             raise AnsibleActionFail(
-                f"{errors[0]} Point lakehouse_maven_repository (now "
-                f"{'set to that' if arguments['repository'] else 'not set'}) at a repository that this "
-                f"machine reaches, or put the files into {folder} by hand, and run again. "
-                "Nothing was installed."
+                f"{errors[0]} Point {setting} at what this machine reaches, or put the files into {folder} "
+                "by hand, and run again. Nothing was installed."
             )
         return {**result, "changed": False, "msg": f"{len(fetching)} files fetched"}
 

@@ -22,6 +22,10 @@ FORMAT = 1
 MTIME = 1_700_000_000
 
 
+# Where a file's checksum is from, unless the entry says otherwise in C(lock).
+LOCK = "files/artifacts.lock.yml"
+
+
 class ArtifactError(Exception):
     """Something is wrong with a download; the message says what and the way out."""
 
@@ -64,7 +68,7 @@ class Artifact:
             for path in _sources(Path(source))
         }
         content = {place: sha256_of(path) for place, path in self.own.items()}
-        text = json.dumps([FORMAT, content or entry], sort_keys=True)
+        text = json.dumps([FORMAT, content or _contents(entry)], sort_keys=True)
         self.directory = f"{name}-{entry['version']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         self.bundle = self.cache / "bundles" / f"{self.directory}.tar"
 
@@ -92,8 +96,8 @@ class Artifact:
             path = self.path_of(file)
             if path.exists() and (found := sha256_of(path)) != file["sha256"]:
                 raise ArtifactError(
-                    f"{path} is not what files/artifacts.lock.yml says of {self.name}: expected SHA-256 "
-                    f"{file['sha256']}, found {found}. Nothing was unpacked. Delete the file and run again; "
+                    f"{path} is not what {self.entry.get('lock', LOCK)} says of {self.name}: expected "
+                    f"SHA-256 {file['sha256']}, found {found}. Nothing was unpacked. Delete the file and run again; "
                     "if it comes back the same, the mirror serves another file."
                 )
 
@@ -157,6 +161,14 @@ class Artifact:
                 ):
                     return place
         return None
+
+
+def _contents(entry: dict[str, Any]) -> dict[str, Any]:
+    """What names an entry's folder: not where files come from, since another mirror is no other version."""
+    if "files" not in entry:
+        return entry
+    files = [{key: value for key, value in file.items() if key != "url"} for file in entry["files"]]
+    return {**entry, "files": files}
 
 
 def requirements(files: list[dict[str, str]]) -> str:

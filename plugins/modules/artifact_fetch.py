@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: artifact_fetch
-short_description: Fetch locked Maven artifacts to the controller's cache
+short_description: Fetch locked files to the controller's cache
 description:
-  - Fetches files from a Maven repository, several at a time. One whose SHA-256 is another than locked does
-    not get into the folder.
+  - Fetches files from a Maven repository or from URLs, several at a time. One whose SHA-256 is another than
+    locked does not get into the folder.
   - Runs on the controller, as an action plugin. Nothing counts as a change.
 author: The cdc.lakehouse authors (@cdc-lakehouse)
 options:
   files:
-    description: Locked files, each with C(maven) and C(sha256).
+    description: Locked files, each with C(sha256), and with C(maven), or with C(url) and its name C(file).
     type: list
     elements: dict
     required: true
@@ -25,6 +25,10 @@ options:
     required: true
   repository:
     description: URL of the repository; empty for Maven Central.
+    type: str
+    default: ""
+  setting:
+    description: Name of the variable that an error tells to change; empty for that of the Maven repository.
     type: str
     default: ""
 attributes:

@@ -22,7 +22,7 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle impo
     file_name,
     sha256_of,
 )
-from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import FetchError, fetch_maven
+from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import FetchError, fetch_file
 from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_install import Installation
 
 LOCK = Path(__file__).parents[2] / "files/artifacts.lock.yml"
@@ -231,7 +231,7 @@ def repository(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_file_comes_from_the_repository(tmp_path: Path, repository: str) -> None:
-    fetch_maven({"maven": JAR, "sha256": sha256(b"jar")}, tmp_path, repository)
+    fetch_file({"maven": JAR, "sha256": sha256(b"jar")}, tmp_path, repository)
     assert (tmp_path / "lib-1.0.jar").read_bytes() == b"jar"
 
 
@@ -241,19 +241,38 @@ def test_another_file_than_the_locked_one_does_not_get_into_the_cache(
     cache = tmp_path / "cache"
     cache.mkdir()
     with pytest.raises(FetchError, match=r"has another lib-1\.0\.jar than the lock"):
-        fetch_maven({"maven": JAR, "sha256": sha256(b"locked")}, cache, repository)
+        fetch_file({"maven": JAR, "sha256": sha256(b"locked")}, cache, repository)
     assert list(cache.iterdir()) == []
 
 
 @pytest.mark.parametrize("coordinates", ["org.example:lib:2.0", "org.example:absent:1.0"])
 def test_what_the_repository_lacks_is_named(tmp_path: Path, repository: str, coordinates: str) -> None:
     with pytest.raises(FetchError, match=coordinates):
-        fetch_maven({"maven": coordinates, "sha256": "0" * 64}, tmp_path, repository)
+        fetch_file({"maven": coordinates, "sha256": "0" * 64}, tmp_path, repository)
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_a_file_comes_from_a_url_of_its_own(tmp_path: Path, repository: str, scheme: str) -> None:
+    folder = {"http": repository, "file": (tmp_path / "repository").as_uri() + "/"}[scheme]
+    file = {"url": f"{folder}org/example/lib/1.0/lib-1.0.jar", "file": "own.jar", "sha256": sha256(b"jar")}
+    fetch_file(file, tmp_path, "")
+    assert (tmp_path / "own.jar").read_bytes() == b"jar"
+    with pytest.raises(FetchError, match=r"another own\.jar"):
+        fetch_file({**file, "sha256": sha256(b"other")}, tmp_path, "")
+
+
+def test_another_mirror_is_no_other_version_and_another_checksum_is(tmp_path: Path) -> None:
+    file = {"url": "http://one/x.jar", "file": "x.jar", "sha256": "0" * 64}
+    names = [
+        Artifact("x", {"version": "1", "files": [{**file, **change}]}, tmp_path).directory
+        for change in ({}, {"url": "http://two/x.jar"}, {"sha256": "1" * 64})
+    ]
+    assert names[0] == names[1] != names[2]
 
 
 def test_an_unreachable_repository_is_named_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=f"{JAR} from localhost") as error:
-        fetch_maven({"maven": JAR, "sha256": "0" * 64}, tmp_path, "http://user:secret@localhost:9")
+        fetch_file({"maven": JAR, "sha256": "0" * 64}, tmp_path, "http://user:secret@localhost:9")
     assert "secret" not in str(error.value)
 
 
