@@ -97,8 +97,8 @@ class Artifact:
             if path.exists() and (found := sha256_of(path)) != file["sha256"]:
                 raise ArtifactError(
                     f"{path} is not what {self.entry.get('lock', LOCK)} says of {self.name}: expected "
-                    f"SHA-256 {file['sha256']}, found {found}. Nothing was unpacked. Delete the file and run again; "
-                    "if it comes back the same, the mirror serves another file."
+                    f"SHA-256 {file['sha256']}, found {found}. Nothing was unpacked. Delete the file and run "
+                    "again; if it comes back the same, the mirror serves another file."
                 )
 
     def build(self) -> str:

@@ -1,0 +1,95 @@
+"""The content that the role metabase brings, by Ansible, against the stand-in for Metabase."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.metabase_standin import MetabaseStandIn, serving
+
+ROOT = Path(__file__).resolve().parents[2]
+SQL = "select day, orders from gold.kpis where 1 = 1 [[and day >= {{since}}]]"
+CARD = {"display": "line", "sql": SQL, "at": {"row": 0, "col": 0, "width": 24, "height": 6}}
+SINCE = {"slug": "since", "name": "Since", "type": "date/single"}
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: cdc.lakehouse.metabase, tasks_from: content}
+"""
+
+
+def definition(name: str, card: str, refresh: int) -> dict[str, Any]:
+    """A dashboard of one card."""
+    return {"name": name, "refresh": refresh, "parameters": [SINCE], "cards": [{"name": card, **CARD}]}
+
+
+def play(folder: Path, url: str, *options: str, fails: bool = False) -> str:
+    """Run the role's entry point; its output."""
+    settings = {
+        "metabase_jar_url": "https://example.com/metabase.jar",
+        "metabase_port": int(url.rpartition(":")[2]),
+        "metabase_dashboards_dir": str(folder / "dashboards"),
+        "lakehouse_secret_metabase_admin": "Administrator-5Pn1",
+        "lakehouse_secret_thrift_bi": "bi-password",
+        "lakehouse_thrift_host": "node2",
+        "lakehouse_address": "172.30.77.13",
+    }
+    (folder / "play.yml").write_text(PLAY)
+    (folder / "settings.json").write_text(json.dumps(settings))
+    done = subprocess.run(
+        [
+            Path(sys.executable).parent / "ansible-playbook",
+            "--inventory=localhost,",
+            "--connection=local",
+            f"--extra-vars=@{folder}/settings.json",
+            f"--extra-vars=ansible_python_interpreter={sys.executable}",
+            *options,
+            folder / "play.yml",
+        ],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_it_brings_the_dashboards_and_tells_where_they_are(tmp_path: Path) -> None:
+    dashboards = tmp_path / "dashboards"
+    dashboards.mkdir()
+    (dashboards / "a.yml").write_text(yaml.safe_dump(definition("Orders", "Orders per day", 60)))
+    (dashboards / "b.yml").write_text(yaml.safe_dump(definition("Sales", "Sales per day", 300)))
+    metabase = MetabaseStandIn()
+    with serving(metabase) as url:
+        first = play(tmp_path, url, "--diff", "-vvv")
+        port = url.rpartition(":")[2]
+        for number, refresh in zip(metabase.dashboards, (60, 300), strict=True):
+            assert f"http://172.30.77.13:{port}/dashboard/{number}#refresh={refresh}" in first
+        assert {card["dataset_query"]["native"]["query"] for card in metabase.cards.values()} == {SQL}
+        assert metabase.settings["anon-tracking-enabled"] is False
+        assert "changed=0" in play(tmp_path, url)
+
+        next(iter(metabase.cards.values()))["display"] = "table"
+        assert "changed=0" not in play(tmp_path, url, "--check")
+        for secret in ("Administrator-5Pn1", "bi-password"):
+            assert secret not in first
+
+
+def test_two_cards_of_a_name_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    dashboards = tmp_path / "dashboards"
+    dashboards.mkdir()
+    for name in ("Orders", "Sales"):
+        (dashboards / f"{name}.yml").write_text(yaml.safe_dump(definition(name, "Per day", 60)))
+    metabase = MetabaseStandIn()
+    with serving(metabase) as url:
+        output = play(tmp_path, url, fails=True)
+    assert "are called Per day" in " ".join(output.split())
+    assert not metabase.requests
