@@ -1,7 +1,7 @@
 """Build a jar that stands in for Metabase's: python tests/metabase_jar/build.py VERSION FILE
 
 It starts as Metabase does and answers /api/health, no more. The compiler is the one that Spark brings, since
-a machine that runs the tests has a Java runtime and need not have more. Its bytes depend on the version alone.
+a machine that runs the tests need have no more than a Java runtime. A version has the same bytes each time.
 """
 
 from __future__ import annotations
