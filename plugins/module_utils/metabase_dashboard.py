@@ -359,7 +359,13 @@ class Target:
         found = {p.get("slug"): p for p in (self.dashboard or {}).get("parameters") or []}
         declared = {p.slug: p for p in self.definition.parameters}
         ours = [
-            {**found.get(slug, {}), "id": self._parameter_id(slug), "slug": slug, **self._parameter_after(p)}
+            {
+                "sectionId": p.type.partition("/")[0],
+                **found.get(slug, {}),
+                "id": self._parameter_id(slug),
+                "slug": slug,
+                **self._parameter_after(p),
+            }
             for slug, p in declared.items()
         ]
         return ours + [p for slug, p in found.items() if slug not in declared]
