@@ -227,7 +227,8 @@ class MetabaseStandIn:
 
     def put_database_id(self, number: str, body: Json) -> Json:
         database = self._one(self.databases, number)
-        details = {**database["details"], **body.get("details", {})}
+        # As versions before did, what is not sent is gone; newer ones keep it.
+        details = dict(body.get("details") or database["details"])
         if details["password"] == MASK:
             details["password"] = database["details"]["password"]
         if complaint := self.thrift.complaint(details):

@@ -261,6 +261,17 @@ class Metabase:
         return text
 
 
+def finish(module: Any, client: Metabase, bring: Callable[[], dict[str, Any]]) -> None:
+    """End a module with what it brought about, or with the error; and log out."""
+    try:
+        result = bring()
+    except MetabaseError as error:
+        module.fail_json(msg=str(error))
+    finally:
+        client.close()
+    module.exit_json(**result)
+
+
 def only(found: list[dict[str, Any]], what: str) -> dict[str, Any] | None:
     """The one thing of a name, or None.
 

@@ -187,7 +187,7 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
     LOGIN_OPTIONS,
     LOGIN_RULES,
     Metabase,
-    MetabaseError,
+    finish,
 )
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_dashboard import bring
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import parse
@@ -206,14 +206,12 @@ def main() -> None:
     )
     params = module.params
     client = Metabase.from_params(params)
-    try:
-        definition = parse(params["definition"])
-        result = bring(client, definition, params["collection"], params["database"], check=module.check_mode)
-    except MetabaseError as error:
-        module.fail_json(msg=str(error))
-    finally:
-        client.close()
-    module.exit_json(**result)
+    where = (params["collection"], params["database"])
+    finish(
+        module,
+        client,
+        lambda: bring(client, parse(params["definition"]), *where, check=module.check_mode),
+    )
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
     LOGIN_OPTIONS,
     LOGIN_RULES,
     Metabase,
-    MetabaseError,
+    finish,
 )
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_database import Wanted, bring
 
@@ -124,13 +124,7 @@ def main() -> None:
     options = ("name", "host", "port", "dbname", "user", "password", "jdbc_flags")
     wanted = Wanted(**{option: params[option] for option in options})
     client = Metabase.from_params(params)
-    try:
-        result = bring(client, wanted, params["sync_timeout"], check=module.check_mode)
-    except MetabaseError as error:
-        module.fail_json(msg=str(error))
-    finally:
-        client.close()
-    module.exit_json(**result)
+    finish(module, client, lambda: bring(client, wanted, params["sync_timeout"], check=module.check_mode))
 
 
 if __name__ == "__main__":

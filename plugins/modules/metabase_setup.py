@@ -85,7 +85,7 @@ set_up:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import Metabase, MetabaseError
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import Metabase, finish
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_setup import Wanted, bring
 
 
@@ -107,13 +107,7 @@ def main() -> None:
         params["email"], params["password"], params["first_name"], params["last_name"], params["settings"]
     )
     client = Metabase(params["url"], wanted.email, wanted.password, timeout=params["timeout"])
-    try:
-        result = bring(client, wanted, check=module.check_mode)
-    except MetabaseError as error:
-        module.fail_json(msg=str(error))
-    finally:
-        client.close()
-    module.exit_json(**result)
+    finish(module, client, lambda: bring(client, wanted, check=module.check_mode))
 
 
 if __name__ == "__main__":

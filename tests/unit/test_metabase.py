@@ -356,11 +356,13 @@ def test_what_a_person_added_stays_as_it_is(ready: Site) -> None:
     assert unchanged["others"] == ["Mine", "text"]
 
     changed = copy.deepcopy(ORDERS)
+    changed["description"] = "Another one."
     changed["cards"][1]["at"]["row"] = 5
     changed["cards"][0]["settings"]["graph.dimensions"] = ["hour"]
     assert ready.dashboard(changed)["changed"]
     placed(ready, "Orders today")["row"] = 0
-    assert dashboard == before, "only the declared row was written"
+    dashboard["description"] = before["description"]
+    assert dashboard == before, "only what is declared was written"
     kept = card(ready, "Orders per minute")["visualization_settings"]
     assert kept["graph.show_values"] and kept["graph.dimensions"] == ["hour"]
 
@@ -535,6 +537,12 @@ def test_thrift_refuses_the_password(ready: Site) -> None:
     message = ready.connect(password="a-wrong-one")["msg"]
     assert "Error validating the login" in message and "a-wrong-one" not in message
     assert next(iter(ready.metabase.databases.values()))["details"]["password"] == "bi-password"
+
+
+def test_no_secret_shows_that_an_answer_repeats(ready: Site) -> None:
+    ready.metabase.thrift.complaint = lambda details: f"bad: {details}"  # type: ignore[method-assign]
+    message = ready.connect(password="a-wrong-one")["msg"]
+    assert "bad: {" in message and "a-wrong-one" not in message
 
 
 def test_a_password_that_was_changed_at_thrift_is_changed_here(ready: Site) -> None:
