@@ -64,7 +64,8 @@ class _NoRedirect(HTTPRedirectHandler):
 class Metabase:
     """One Metabase, as one user.
 
-    The first request that needs it logs in; :meth:`close` logs out. No secret gets into a message.
+    The first request that needs it logs in; :meth:`close` logs out. A secret that an answer repeats is taken out of
+    the message by the module, whose option it is.
     """
 
     def __init__(
@@ -92,7 +93,6 @@ class Metabase:
         self._session: str | None = None
         # One for all requests: reading the machine's certificates takes longer than a request.
         self._opener = build_opener(_NoRedirect)
-        self._secrets = {secret for secret in (password, api_key) if secret}
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> Metabase:
@@ -104,10 +104,6 @@ class Metabase:
             params["api_key"],
             params["timeout"],
         )
-
-    def hide(self, secret: str) -> None:
-        """Keep one more secret out of every message."""
-        self._secrets.add(secret)
 
     def properties(self) -> dict[str, Any]:
         """What Metabase tells everybody about itself, without a login."""
@@ -187,10 +183,8 @@ class Metabase:
             except (OSError, HTTPException) as error:
                 if not tries_left:
                     raise MetabaseError(
-                        self.clean(
-                            f"Metabase does not answer at {self.url} within {self._timeout:g} s ({error}). "
-                            "Check url, and that the service runs and its port can be reached from here."
-                        )
+                        f"Metabase does not answer at {self.url} within {self._timeout:g} s ({error}). "
+                        "Check url, and that the service runs and its port can be reached from here."
                     ) from None
             time.sleep(1)
         raise AssertionError("unreachable")
@@ -219,7 +213,7 @@ class Metabase:
         reason = error.headers.get("Location") or _reason(error.read())
         where = f"{method} {path.partition('?')[0]}"
         make, text = self._judge(error.code, where, reason)
-        return make(self.clean(text))
+        return make(text)
 
     def _judge(self, code: int, where: str, reason: str) -> tuple[Callable[[str], MetabaseError], str]:
         """The error for a status and what Metabase says about it."""
@@ -253,12 +247,6 @@ class Metabase:
         if code == 400:
             return RefusedError, f"Metabase at {self.url} does not accept {where}: {reason}"
         return MetabaseError, f"Metabase at {self.url} failed at {where} with status {code}: {reason}"
-
-    def clean(self, text: str) -> str:
-        """A text without the secrets that this client knows."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "********")
-        return text
 
 
 def finish(module: Any, client: Metabase, bring: Callable[[], dict[str, Any]]) -> None:

@@ -50,7 +50,6 @@ def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool 
     Raises:
         MetabaseError: The Thrift Server does not let Metabase in, or the tables were not read in time.
     """
-    client.hide(wanted.password)
     found = _find(client, wanted.name)
     _try_wanted(client, wanted)
     before = _before(client, wanted, found)
@@ -90,11 +89,9 @@ def _try_wanted(client: Metabase, wanted: Wanted) -> None:
     answer = client.post("/api/database/validate", body)
     if not answer["valid"]:
         raise MetabaseError(
-            client.clean(
-                f"Metabase does not get into the Thrift Server at {wanted.host}:{wanted.port} as "
-                f"{wanted.user}: {answer.get('message') or 'no reason given'}. Check that the server runs "
-                "and can be reached from Metabase's host, and user and password. Nothing was changed."
-            )
+            f"Metabase does not get into the Thrift Server at {wanted.host}:{wanted.port} as {wanted.user}: "
+            f"{answer.get('message') or 'no reason given'}. Check that the server runs and can be reached from "
+            "Metabase's host, and user and password. Nothing was changed."
         )
 
 

@@ -35,6 +35,7 @@ public class StandIn implements HttpHandler {
 
     public void handle(HttpExchange exchange) throws IOException {
         byte[] answer = "{\"status\":\"ok\"}".getBytes();
+        exchange.getResponseHeaders().set("Content-Type", "application/json");
         exchange.sendResponseHeaders(200, answer.length);
         exchange.getResponseBody().write(answer);
         exchange.close();
