@@ -90,8 +90,8 @@ def _try_wanted(client: Metabase, wanted: Wanted) -> None:
     if not answer["valid"]:
         raise MetabaseError(
             f"Metabase does not get into the Thrift Server at {wanted.host}:{wanted.port} as {wanted.user}: "
-            f"{answer.get('message') or 'no reason given'}. Check that the server runs and can be reached from "
-            "Metabase's host, and user and password. Nothing was changed."
+            f"{answer.get('message') or 'no reason given'}. Check that the server runs and can be reached "
+            "from Metabase's host, and user and password. Nothing was changed."
         )
 
 
