@@ -64,8 +64,8 @@ class _NoRedirect(HTTPRedirectHandler):
 class Metabase:
     """One Metabase, as one user.
 
-    The first request that needs it logs in; :meth:`close` logs out. A secret that an answer repeats is taken out
-    of the message by the module, whose option it is.
+    The first request that needs it logs in; :meth:`close` logs out. A secret that an answer repeats is taken
+    out of the message by the module, whose option it is.
     """
 
     def __init__(
