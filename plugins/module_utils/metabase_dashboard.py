@@ -64,7 +64,7 @@ class Target:
         """Read all that concerns the dashboard.
 
         Raises:
-            MetabaseError: A name is not clear, or Metabase has no such database.
+            MetabaseError: A name is not clear.
         """
         self.client = client
         self.definition = definition
@@ -80,15 +80,10 @@ class Target:
         self.cards = {card.name: self._card(card.name) for card in definition.cards}
         self.dashboard = self._dashboard()
 
-    def _database(self) -> int:
+    def _database(self) -> int | None:
         named = [db for db in self.client.get("/api/database")["data"] if db["name"] == self.database_name]
         found = only(named, f"the database {self.database_name}")
-        if not found:
-            raise MetabaseError(
-                f"Metabase has no database {self.database_name} to ask. Make it with metabase_database, or "
-                "name another."
-            )
-        return int(found["id"])
+        return int(found["id"]) if found else None
 
     def _collection(self) -> int | None:
         found = only(
@@ -443,12 +438,15 @@ def bring(
     """Bring a dashboard to what its definition says; with ``check`` only say what would be done.
 
     Returns:
-        The module's result: C(changed), C(diff), C(dashboard_id), C(url), C(others).
+        The module's result: C(changed), C(diff), C(dashboard_id), C(url), C(others), C(warnings).
 
     Raises:
         MetabaseError: It cannot be done; what was written before is finished by the next run.
     """
     target = Target(client, definition, collection, database)
+    missing = f"Metabase has no database {database} to ask. Make it with metabase_database, or name another."
+    if not target.database_id and not check:
+        raise MetabaseError(missing)
     before, after = target.before(), target.after()
     changed = before != after
     if changed and not check:
@@ -459,6 +457,8 @@ def bring(
         "dashboard_id": dashboard["id"] if dashboard else None,
         "url": _url(client, definition, dashboard["id"]) if dashboard else None,
         "others": target.others(),
+        # A task before may make it in the run that follows.
+        "warnings": [] if target.database_id else [missing],
         "diff": {
             "before": before,
             "after": after,

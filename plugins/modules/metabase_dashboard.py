@@ -21,6 +21,7 @@ options:
   database:
     description:
       - Name of the database in Metabase that the cards query, see M(cdc.lakehouse.metabase_database).
+      - In check mode a missing one is a warning, since the run that follows may make it.
     type: str
     required: true
   collection:

@@ -517,6 +517,10 @@ def test_a_wrong_definition_is_named_and_nothing_is_asked(
 def test_without_the_database_nothing_is_made(site: Site) -> None:
     site.set_up()
     site.metabase.requests.clear()
+    announced = site.dashboard(check=True)
+    assert announced["changed"] and "no database Lakehouse" in str(announced["warnings"]), (
+        "a task before may make it"
+    )
     assert "no database Lakehouse" in site.dashboard()["msg"]
     assert not site.metabase.writes
 
