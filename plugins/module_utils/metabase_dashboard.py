@@ -77,7 +77,9 @@ class Target:
             if self.collection_id
             else []
         )
-        self.cards = {card.name: self._card(card.name) for card in definition.cards}
+        self.cards = {
+            card.name: found for card in definition.cards if (found := self._card(card.name)) is not None
+        }
         self.dashboard = self._dashboard()
 
     def _database(self) -> int | None:
@@ -119,7 +121,7 @@ class Target:
         )
         if found:
             return dict(self.client.get(f"/api/dashboard/{found['id']}"))
-        ours = {card["id"] for card in self.cards.values() if card}
+        ours = {card["id"] for card in self.cards.values()}
         renamed = [
             dashboard
             for item in self.items
@@ -138,7 +140,7 @@ class Target:
         return {
             "collection": self.collection_name if self.collection_id else None,
             "dashboard": self._dashboard_before(),
-            "cards": {name: self._card_before(name) for name in self.cards if self.cards[name]},
+            "cards": {name: self._card_before(name) for name in self.cards},
             "layout": {name: place for name in self.cards if (place := self._place_before(name)) is not None},
         }
 
@@ -186,7 +188,6 @@ class Target:
 
     def _card_before(self, name: str) -> State:
         card, declared = self.cards[name], self._card_after(self._declared(name))
-        assert card
         query = card["dataset_query"] or {}
         native = query.get("native") or {}
         tags = native.get("template-tags") or {}
@@ -275,7 +276,7 @@ class Target:
 
     def _placed(self, name: str) -> dict[str, Any] | None:
         """The card on the dashboard; where somebody added it a second time, the first."""
-        card = self.cards[name]
+        card = self.cards.get(name)
         placed = [
             p for p in (self.dashboard or {}).get("dashcards") or [] if card and p["card_id"] == card["id"]
         ]
@@ -317,7 +318,7 @@ class Target:
             self.dashboard = self.client.put(f"/api/dashboard/{self.dashboard['id']}", body)
 
     def _write_card(self, card: Card) -> dict[str, Any]:
-        found = self.cards[card.name]
+        found = self.cards.get(card.name)
         body: State = {
             "name": card.name,
             "display": card.display,
@@ -401,7 +402,6 @@ class Target:
 
     def _dashcard_body(self, card: Card, placed: State) -> State:
         made = self.cards[card.name]
-        assert made
         filters = {self._parameter_id(slug): slug for slug in card.variables}
         settings = placed.get("visualization_settings") or {}
         return {
