@@ -61,7 +61,7 @@ def ask(spark: SparkSession, sql: str) -> result.Result:
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.name)
 def test_every_card_has_data_and_fits_its_settings(
-    gold: SparkSession, dashboard: definition.Dashboard
+    gold: SparkSession, dashboard: definition.Definition
 ) -> None:
     results = [ask(gold, query) for query in queries([dashboard])]
     empty = [card.name for card, found in zip(dashboard.cards, results, strict=True) if not found.rows]

@@ -30,7 +30,7 @@ def main() -> None:
         sys.exit(str(error))
 
 
-def queries(dashboards: list[definition.Dashboard]) -> list[str]:
+def queries(dashboards: list[definition.Definition]) -> list[str]:
     """The SQL of each card, with the parameters' defaults.
 
     Raises:
@@ -46,7 +46,7 @@ def queries(dashboards: list[definition.Dashboard]) -> list[str]:
     return filled
 
 
-def write_page(dashboards: list[definition.Dashboard], file: Path) -> None:
+def write_page(dashboards: list[definition.Definition], file: Path) -> None:
     """Write the page, and print a line for each card that failed."""
     results = [result.parse(given) for given in json.load(sys.stdin)]
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from dashboard_preview import chart
-from dashboard_preview.definition import Card, Dashboard
+from dashboard_preview.definition import Card, Definition
 from dashboard_preview.result import Result, column_settings, written
 
 FILES = Path(__file__).parent
@@ -31,7 +31,7 @@ class Shown:
     seconds: float
 
 
-def failures(dashboards: Iterable[Dashboard], results: Sequence[Result]) -> list[str]:
+def failures(dashboards: Iterable[Definition], results: Sequence[Result]) -> list[str]:
     """A line for each card that shows an error instead of its data."""
     left = iter(results)
     return [
@@ -42,7 +42,7 @@ def failures(dashboards: Iterable[Dashboard], results: Sequence[Result]) -> list
     ]
 
 
-def page(dashboards: Sequence[Dashboard], results: Sequence[Result], made_at: datetime) -> str:
+def page(dashboards: Sequence[Definition], results: Sequence[Result], made_at: datetime) -> str:
     """The HTML of the dashboards.
 
     Args:
