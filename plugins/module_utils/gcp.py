@@ -88,9 +88,9 @@ def run(options: Json, work: Callable[[AnsibleModule, Client], Json]) -> None:
         module.fail_json(msg=str(error))
     except google.auth.exceptions.GoogleAuthError as error:
         module.fail_json(
-            msg=f"Signing in to Google Cloud failed: {error}. Run "
-            "`gcloud auth application-default login`, or set service_account_file (GCP_SERVICE_ACCOUNT_FILE) or impersonate "
-            "(GCP_IMPERSONATE_SERVICE_ACCOUNT)."
+            msg=f"Signing in failed: {error}. Run `gcloud auth application-default login`, or set "
+            "service_account_file (GCP_SERVICE_ACCOUNT_FILE) or impersonate (the variable of the environment "
+            "is GCP_IMPERSONATE_SERVICE_ACCOUNT)."
         )
 
 

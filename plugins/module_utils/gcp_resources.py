@@ -41,6 +41,8 @@ class Kind:
         setters: Fields that have a method of their own.
         create: Makes the request that creates it, where that is not a POST of the resource to the list.
         mask: Whether a PATCH wants the resource under this name beside an ``updateMask``.
+        proof: What a PATCH repeats of the resource as it is.
+        identity: What the last part of its path is.
     """
 
     api: str
@@ -49,6 +51,7 @@ class Kind:
     setters: Mapping[str, Setter] = field(default_factory=dict)
     create: Callable[[str, str, Json], Call] | None = None
     mask: str = ""
+    proof: tuple[str, ...] = ()
     identity: str = "{name}"
 
     def list_path(self, project: str, location: str | None) -> str:
@@ -164,11 +167,13 @@ KINDS: Mapping[str, Kind] = {
             "ipCidrRange": _post("expandIpCidrRange", "ipCidrRange"),
             "privateIpGoogleAccess": _post("setPrivateIpGoogleAccess", "privateIpGoogleAccess"),
         },
+        proof=("fingerprint",),
     ),
     "firewall": Kind(
         "compute",
         "projects/{project}/global/firewalls",
         frozenset({"allowed", "description", "disabled", "priority", "sourceRanges", "targetTags"}),
+        proof=("name",),
     ),
     "address": Kind(
         "compute", "projects/{project}/regions/{location}/addresses", setters={"labels": _LABELS}
@@ -382,11 +387,8 @@ def _changes(
     if patched and about.mask:
         calls.append(Call("PATCH", path, {about.mask: patched, "updateMask": ",".join(patched)}))
     elif patched:
-        proof = (
-            {"fingerprint": current["fingerprint"]}
-            if about.api == "compute" and title.startswith("subnetwork")
-            else {}
-        )
+        # Google wants to be told the name again, and of some kinds what state the change is meant for.
+        proof = {key: current[key] for key in about.proof if key in current}
         calls.append(Call("PATCH", path, {**patched, **proof}))
     for key in differing:
         if key in about.setters:

@@ -120,7 +120,7 @@ class Cloud:
     _number: int = 1000
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    # --- what a test arranges and asks -----------------------------------------------------------------
+    # --- what a test arranges and asks ---
 
     def add_project(self, name: str, *, services: set[str] | None = None) -> None:
         """Have a project with billing; ``services`` are the APIs enabled beside those of a new one."""
@@ -158,7 +158,7 @@ class Cloud:
             if path.rsplit("/", 2)[-2] == collection
         }
 
-    # --- requests ----------------------------------------------------------------------------------------
+    # --- requests ---
 
     def request(
         self, host: str, verb: str, path: str, query: dict[str, list[str]], text: str, authorization: str
@@ -173,7 +173,7 @@ class Cloud:
                 self.log.append(Record("unknown", verb, host + path, body, ["no such method"], authorization))
                 return 404, Refusal(404, "notFound", f"{host} has no {verb} {path}").body
             api, method = found
-            faults = contract.faults(api, method, query, body)
+            faults = contract.faults(api, method, path, query, body)
             record = Record(method.id, verb, path, body, faults, authorization)
             self.log.append(record)
             try:
@@ -217,6 +217,7 @@ class Cloud:
             "cloudbilling": self._billing,
             "billingbudgets": self._budgets,
             "bigquery": self._bigquery,
+            "iamcredentials": self._token,
         }
         return handlers[method.api](method, path, query, body or {})
 
@@ -239,7 +240,7 @@ class Cloud:
         self._number += 1
         return str(self._number)
 
-    # --- Compute Engine --------------------------------------------------------------------------------
+    # --- Compute Engine ---
 
     def _compute(self, method: Method, path: str, query: dict[str, list[str]], body: Json) -> Answer:
         if method.collection.endswith("Operations"):
@@ -541,7 +542,7 @@ class Cloud:
     ) -> None:
         resource["privateIpGoogleAccess"] = body["privateIpGoogleAccess"]
 
-    # --- the other APIs ---------------------------------------------------------------------------------
+    # --- the other APIs ---
 
     def _policy(self, name: str) -> Json:
         return self.policies.setdefault(name, {"version": 1, "etag": self._next(), "bindings": []})
@@ -637,7 +638,7 @@ class Cloud:
             raise Refusal(
                 400,
                 "failedPrecondition",
-                f"Billing account for project '{project}' is not found. Billing must be enabled for activation.",
+                f"Billing account for project '{project}' is not found. Billing must be enabled.",
             )
         self.services[project] |= set(body["serviceIds"])
         return 200, self._start_long("operations/acat.p2-" + self._next(), {})
@@ -715,6 +716,12 @@ class Cloud:
             return 200, {}
         self.budgets[name] = {**self.budgets.get(name, {}), **body, "name": name}
         return 200, self.budgets[name]
+
+    def _token(self, method: Method, path: str, query: dict[str, list[str]], body: Json) -> Answer:
+        if method.name == "getAllowedLocations":
+            return 200, {"locations": [], "encodedLocations": "0x0"}
+        name = path.rsplit("/", 1)[1].partition("@")[0]
+        return 200, {"accessToken": f"ya29.as-{name}", "expireTime": "2099-01-01T00:00:00Z"}
 
     def _bigquery(self, method: Method, path: str, query: dict[str, list[str]], body: Json) -> Answer:
         return 200, {

@@ -111,7 +111,7 @@ def find(host: str, verb: str, path: str) -> tuple[Api, Method] | None:
     return None
 
 
-def faults(api: Api, method: Method, query: dict[str, list[str]], body: Any) -> list[str]:
+def faults(api: Api, method: Method, path: str, query: dict[str, list[str]], body: Any) -> list[str]:
     """Say what of a request the document does not have."""
     known = {**method.parameters, **method.common}
     found = [f"unknown parameter {name}" for name in query if name not in known]
@@ -120,13 +120,14 @@ def faults(api: Api, method: Method, query: dict[str, list[str]], body: Any) -> 
         for name, about in method.parameters.items()
         if about.get("required") and about["location"] == "query" and name not in query
     ]
-    for name, values in query.items():
+    given = [(name, value) for name, values in query.items() for value in values]
+    match = method.pattern.match(path)
+    given += [(name.rpartition("_")[0], value) for name, value in match.groupdict().items()] if match else []
+    for name, value in given:
         pattern = known.get(name, {}).get("pattern")
-        found += [
-            f"{name}={value} does not match {pattern}"
-            for value in values
-            if pattern and not re.fullmatch(pattern, value)
-        ]
+        # In the APIs whose paths are flattened, a pattern is of several parts together.
+        if pattern and "/" not in pattern and not re.fullmatch(pattern, value):
+            found.append(f"{name} is {value!r}, which does not match {pattern}")
     if body is not None and method.request is None:
         found.append("a body where there is none")
     if method.request:

@@ -52,7 +52,7 @@ def _certify(folder: Path) -> ssl.SSLContext:
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if not ca:
-            hosts = [x509.DNSName("*.googleapis.com"), x509.DNSName("localhost")]
+            hosts = [x509.DNSName("*.googleapis.com"), x509.DNSName("*.p.googleapis.com")]
             builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         return builder.sign(authority, hashes.SHA256())
 
@@ -68,6 +68,7 @@ def _certify(folder: Path) -> ssl.SSLContext:
 def _handler(cloud: Cloud, context: ssl.SSLContext) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         host = ""
 
         def log_message(self, format: str, *args: Any) -> None:
@@ -79,7 +80,7 @@ def _handler(cloud: Cloud, context: ssl.SSLContext) -> type[BaseHTTPRequestHandl
             self.end_headers()
             self.connection = context.wrap_socket(self.connection, server_side=True)
             self.rfile = self.connection.makefile("rb")
-            self.wfile = self.connection.makefile("wb", buffering=0)
+            self.wfile = self.connection.makefile("wb")
             self.close_connection = False
 
         def answer(self) -> None:
@@ -105,6 +106,7 @@ def _handler(cloud: Cloud, context: ssl.SSLContext) -> type[BaseHTTPRequestHandl
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+            self.wfile.flush()
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
