@@ -106,6 +106,7 @@ class Cloud:
     """Projects, their resources by path, operations, IAM policies, and the log of requests."""
 
     page_size: int = 2
+    vm_identity: str = ""
     polls: int = 1
     log: list[Record] = field(default_factory=list)
     resources: dict[str, Json] = field(default_factory=dict)

@@ -87,6 +87,9 @@ def _handler(cloud: Cloud, context: ssl.SSLContext) -> type[BaseHTTPRequestHandl
             length = int(self.headers.get("Content-Length") or 0)
             text = self.rfile.read(length).decode() if length else ""
             url = urlsplit(self.path)
+            if not self.host:  # not through the proxy: a VM that asks its metadata server
+                self.metadata(url.path)
+                return
             try:
                 status, body = cloud.request(
                     self.host,
@@ -100,7 +103,17 @@ def _handler(cloud: Cloud, context: ssl.SSLContext) -> type[BaseHTTPRequestHandl
                 self.close_connection = True
                 self.connection.close()
                 return
-            data = json.dumps(body).encode() if body is not None else b""
+            self.say(status, json.dumps(body).encode() if body is not None else b"")
+
+        def metadata(self, path: str) -> None:
+            if self.headers.get("Metadata-Flavor") != "Google":
+                self.say(403, b"")
+            elif path.endswith("/token"):
+                self.say(200, json.dumps({"access_token": "ya29.vm", "token_type": "Bearer"}).encode())
+            else:
+                self.say(200, cloud.vm_identity.encode())
+
+        def say(self, status: int, data: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(data)))

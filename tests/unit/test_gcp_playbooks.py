@@ -1,0 +1,192 @@
+"""The story on Google Cloud, as users run it: real playbooks and the real inventory plugin, on a stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from tests import truth
+from tests.gcp.cloud import Cloud
+from tests.gcp.run import ansible
+from tests.gcp.server import PROJECT, serve
+
+ADMIN = "user:admin@example.com"
+SETTINGS = {
+    "gcp_admins": [ADMIN],
+    "gcp_schedule_stop": "0 20 * * *",
+    "gcp_max_run_hours": 12,
+    "gcp_billing_account": "0A0A0A-0A0A0A-0A0A0A",
+    "gcp_create_project": True,
+    "gcp_budget": 100,
+    "gcp_spot": True,
+}
+
+
+@dataclass
+class Story:
+    """A cloud, what ran on it, and the requests that asked for a change in each run."""
+
+    cloud: Cloud
+    env: dict[str, str]
+    folder: Path
+    runs: list[truth.Run] = field(default_factory=list)
+    mutations: list[list[str]] = field(default_factory=list)
+
+    def play(self, name: str, *words: str, **variables: Any) -> CompletedProcess[str]:
+        """Run a playbook of ours."""
+        before = len(self.cloud.mutations())
+        extra = f"--extra-vars={json.dumps({**SETTINGS, **variables})}"
+        place = "--inventory=inventories/gcp"
+        env = {**truth.environment(self.folder), **self.env}
+        done = ansible("ansible-playbook", place, f"playbooks/{name}.yml", extra, *words, env=env)
+        self.mutations.append(self.cloud.mutations()[before:])
+        self.runs = truth.runs(self.folder, name)
+        return done
+
+    def inventory(self) -> dict[str, Any]:
+        """Ask the inventory."""
+        done = ansible(
+            "ansible-inventory", "--inventory=inventories/gcp", "--list", env={**os.environ, **self.env}
+        )
+        assert done.returncode == 0, done.stderr
+        listed: dict[str, Any] = json.loads(done.stdout)
+        return listed
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Told: nothing, a check, a run, the same again."""
+    cloud = Cloud()
+    with serve(cloud, tmp_path_factory.mktemp("gcp")) as env:
+        told = Story(cloud, env, tmp_path_factory.mktemp("changes"))
+        for words in (["--check", "--diff"], [], []):
+            done = told.play("provision", *words)
+            assert done.returncode == 0, done.stdout + done.stderr
+        yield told
+    assert cloud.faults() == []
+
+
+def test_the_check_changes_nothing_and_tells_the_truth(story: Story) -> None:
+    check, run, _again = truth.runs(story.folder, "provision")
+    assert story.mutations[0] == []
+    assert truth.lies(check, run, "provision") == []
+    assert len(run.changed) >= 9
+
+
+def test_the_second_run_changes_nothing(story: Story) -> None:
+    assert truth.runs(story.folder, "provision")[2].changed == frozenset()
+    assert story.mutations[2] == []
+
+
+def test_nothing_is_open_to_the_internet(story: Story) -> None:
+    rules = story.cloud.named("firewalls")
+    assert {name: rule["sourceRanges"] for name, rule in rules.items()} == {
+        "lakehouse-internal": ["10.0.0.0/24"],
+        "lakehouse-iap": ["35.235.240.0/20"],
+    }
+    assert not any(
+        vm["networkInterfaces"][0]["accessConfigs"] for vm in story.cloud.named("instances").values()
+    )
+    assert story.cloud.named("routers")["lakehouse"]["nats"]
+
+
+def test_the_vms_are_as_settings_and_safety_want(story: Story) -> None:
+    vms = story.cloud.named("instances")
+    assert {name: vm["networkInterfaces"][0]["networkIP"] for name, vm in vms.items()} == {
+        "node1": "10.0.0.11",
+        "node2": "10.0.0.12",
+        "node3": "10.0.0.13",
+    }
+    for name, vm in vms.items():
+        assert vm["machineType"].endswith("/e2-standard-2")
+        assert vm["scheduling"]["provisioningModel"] == "SPOT"
+        assert vm["scheduling"]["instanceTerminationAction"] == "STOP"
+        assert vm["scheduling"]["maxRunDuration"] == {"seconds": "43200"}
+        assert vm["resourcePolicies"][0].endswith("/resourcePolicies/lakehouse")
+        assert vm["shieldedInstanceConfig"]["enableSecureBoot"]
+        assert {"key": "enable-oslogin", "value": "TRUE"} in vm["metadata"]["items"]
+        assert [disk["autoDelete"] for disk in vm["disks"]] == [True, False]
+        assert vm["disks"][1]["source"].endswith(f"/lakehouse-{name}-data")
+
+
+def test_the_nodes_have_the_least_roles(story: Story) -> None:
+    identity = f"serviceAccount:lakehouse@{PROJECT}.iam.gserviceaccount.com"
+
+    def roles(policy: str) -> set[str]:
+        return {one["role"] for one in story.cloud.policies[policy]["bindings"] if identity in one["members"]}
+
+    assert roles(f"/storage/v1/b/{PROJECT}-lakehouse") == {
+        "roles/storage.objectUser",
+        "roles/storage.legacyBucketReader",
+    }
+    assert roles(f"projects/{PROJECT}") == {"roles/logging.logWriter"}
+
+
+def test_the_inventory_lists_running_vms_in_their_groups(story: Story) -> None:
+    listed = story.inventory()
+    assert listed["kafka"]["hosts"] == ["node1"]
+    assert sorted(listed["spark_worker"]["hosts"]) == ["node2", "node3"]
+    assert sorted(listed["lakehouse"]["hosts"]) == ["node1", "node2", "node3"]
+    facts = listed["_meta"]["hostvars"]["node2"]
+    assert facts["lakehouse_address"] == facts["ansible_host"] == "10.0.0.12"
+    assert "start-iap-tunnel node2" in facts["ansible_ssh_common_args"]
+
+    story.cloud.named("instances")["node3"]["status"] = "TERMINATED"
+    listed = story.inventory()
+    assert listed["spark_worker"]["hosts"] == ["node2"]
+    assert "metastore" not in listed
+    story.cloud.named("instances")["node3"]["status"] = "RUNNING"
+
+
+def test_stop_and_start_and_what_it_costs(story: Story) -> None:
+    # The VMs are no machines here: what happens on them is for a lab.
+    assert story.play("stop_vms", "--limit=localhost").returncode == 0
+    assert {vm["status"] for vm in story.cloud.named("instances").values()} == {"TERMINATED"}
+    assert story.play("start_vms", "--limit=localhost").returncode == 0
+    assert {vm["status"] for vm in story.cloud.named("instances").values()} == {"RUNNING"}
+
+    story.cloud.spend = [{"service": "Compute Engine", "currency": "EUR", "cost": "12.5"}]
+    told = story.play("cost", gcp_billing_export="bills.export.costs")
+    assert told.returncode == 0, told.stdout
+    assert "node2    e2-standard-2  spot  RUNNING" in told.stdout
+    assert "Compute Engine" in told.stdout
+    assert "12.50 EUR" in told.stdout
+
+
+def test_each_node_shows_that_its_credentials_work(story: Story) -> None:
+    local = {"ansible_connection": "local", "gcp_metadata_url": story.env["HTTPS_PROXY"]}
+    story.env["SSL_CERT_FILE"] = story.env["REQUESTS_CA_BUNDLE"]
+    story.cloud.vm_identity = "someone@else.iam.gserviceaccount.com"
+    wrong = story.play("credentials", "--limit=node1", **local)
+    assert wrong.returncode != 0
+    assert "node1 is someone@else.iam.gserviceaccount.com" in " ".join(wrong.stdout.split())
+
+    story.cloud.vm_identity = f"lakehouse@{PROJECT}.iam.gserviceaccount.com"
+    right = story.play("credentials", **local)
+    assert right.returncode == 0, right.stdout
+    assert [record.authorization for record in story.cloud.log[-3:]] == ["Bearer ya29.vm"] * 3
+    assert "ya29" not in right.stdout + wrong.stdout
+
+
+def test_destroy_asks_first_and_keeps_the_data(story: Story) -> None:
+    refused = story.play("destroy")
+    assert refused.returncode != 0
+    assert f"-e gcp_destroy={PROJECT}" in refused.stdout
+    assert story.mutations[-1] == []
+
+    done = story.play("destroy", gcp_destroy=PROJECT)
+    assert done.returncode == 0, done.stdout
+    kept = {path.rsplit("/", 2)[-2] + "/" + path.rsplit("/", 1)[1] for path in story.cloud.resources}
+    assert kept == {
+        f"b/{PROJECT}-lakehouse",
+        "disks/lakehouse-node1-data",
+        "disks/lakehouse-node2-data",
+        "disks/lakehouse-node3-data",
+    }
