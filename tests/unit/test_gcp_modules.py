@@ -612,6 +612,17 @@ def test_an_answer_that_is_lost_is_asked_for_again(cloud: Cloud, run: Module, me
     assert not changed(run("gcp_resources", resources=RESOURCES))
 
 
+def test_a_change_whose_answer_is_lost_is_not_made_twice(
+    cloud: Cloud, vm: Callable[..., dict[str, Any]]
+) -> None:
+    vm(spec=VM)
+    drift(cloud, "instances/node1", {"labels": {}})
+    # A second change with the same fingerprint would be refused: Google knows it by its id.
+    cloud.drop("compute.instances.setLabels")
+    assert changed(vm(spec=VM))
+    assert not changed(vm(spec=VM))
+
+
 def test_a_connection_lost_for_good_in_the_middle_then_a_second_run(cloud: Cloud, run: Module) -> None:
     cloud.drop("compute.*Operations.get", times=6)
     message = run("gcp_resources", resources=RESOURCES)["msg"]
@@ -660,7 +671,7 @@ def test_googles_own_client_runs_against_it(cloud: Cloud) -> None:
     from google.api_core.exceptions import BadRequest, NotFound
     from google.cloud import compute_v1
 
-    networks = compute_v1.NetworksClient()
+    networks: Any = compute_v1.NetworksClient()
     wanted = compute_v1.Network(name="lake", auto_create_subnetworks=False)
     networks.insert(project=PROJECT, network_resource=wanted).result(timeout=30)
     assert networks.get(project=PROJECT, network="lake").self_link.endswith("/global/networks/lake")
