@@ -252,6 +252,9 @@ class Client:
                 f"enable {host} --project {self.project}`. It takes effect after some minutes."
             )
             return GcpError(f"The API {host} is off in project {self.project} ({text}). {way}", status, "off")
+        if "quota project" in lower:
+            way = f"Run `gcloud auth application-default set-quota-project {self.project}`."
+            return GcpError(f"{host} wants to know whose project asks: {text}. {way}", status, reason)
         if "quota" in lower and "rate" not in lower:
             way = "Ask for more under IAM & Admin > Quotas, or choose another gcp_machine_type or gcp_zone."
             return GcpError(f"A quota of project {self.project} is used up: {text}. {way}", status, "quota")

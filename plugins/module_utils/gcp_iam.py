@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import time
 from itertools import groupby
 
 from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import Client, GcpError, Json
 
-ATTEMPTS = 5
+ATTEMPTS = 6
 
 
 def bring(client: Client, grants: list[Json]) -> list[str]:
@@ -35,9 +36,11 @@ def _bring_target(client: Client, target: str, grants: list[Json]) -> list[str]:
             _write(client, target, policy)
             break
         except GcpError as error:
-            # Someone else wrote it between our reading and writing.
-            if error.status not in {409, 412} or attempt == ATTEMPTS:
+            # Someone else wrote it meanwhile; or not all of Google knows a new account yet.
+            passes = error.status in {409, 412} or (error.status == 400 and "does not exist" in str(error))
+            if not passes or attempt == ATTEMPTS:
                 raise
+            time.sleep(2**attempt)
     return [f"{target}: {change}" for change in changes]
 
 

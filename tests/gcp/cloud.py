@@ -6,6 +6,7 @@ resource (operations that take time, fingerprints, what needs a stopped VM, what
 
 from __future__ import annotations
 
+import base64
 import copy
 import fnmatch
 import json
@@ -114,6 +115,7 @@ class Cloud:
     projects: dict[str, Json] = field(default_factory=dict)
     services: dict[str, set[str]] = field(default_factory=dict)
     budgets: dict[str, Json] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
     spend: list[Json] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     operations: dict[str, Json] = field(default_factory=dict)
@@ -219,6 +221,7 @@ class Cloud:
             "billingbudgets": self._budgets,
             "bigquery": self._bigquery,
             "iamcredentials": self._token,
+            "secretmanager": self._secret,
         }
         return handlers[method.api](method, path, query, body or {})
 
@@ -723,6 +726,15 @@ class Cloud:
             return 200, {"locations": [], "encodedLocations": "0x0"}
         name = path.rsplit("/", 1)[1].partition("@")[0]
         return 200, {"accessToken": f"ya29.as-{name}", "expireTime": "2099-01-01T00:00:00Z"}
+
+    def _secret(self, method: Method, path: str, query: dict[str, list[str]], body: Json) -> Answer:
+        name = path.split("/")[5]
+        if name not in self.secrets:
+            raise Refusal(404, "notFound", f"Secret [{name}] not found or has no versions.")
+        if method.name == "list":
+            return 200, {"versions": [{"name": f"{path.removeprefix('/v1/')}/1", "state": "ENABLED"}]}
+        data = base64.b64encode(self.secrets[name].encode()).decode()
+        return 200, {"name": path.removeprefix("/v1/"), "payload": {"data": data}}
 
     def _bigquery(self, method: Method, path: str, query: dict[str, list[str]], body: Json) -> Answer:
         return 200, {

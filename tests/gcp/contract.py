@@ -21,6 +21,7 @@ APIS = (
     "compute.v1",
     "iam.v1",
     "iamcredentials.v1",
+    "secretmanager.v1",
     "serviceusage.v1",
     "storage.v1",
 )

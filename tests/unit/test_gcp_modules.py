@@ -503,6 +503,14 @@ def test_a_grant_made_by_another_at_the_same_moment_is_kept(cloud: Cloud, run: M
     assert cloud.mutations() == ["cloudresourcemanager.projects.setIamPolicy"] * 2
 
 
+def test_a_new_account_that_google_does_not_know_everywhere_yet(cloud: Cloud, run: Module) -> None:
+    words = f"Service account {NODES} does not exist."
+    cloud.refuse("*.setIamPolicy", 400, "invalid", words, times=3)
+    assert changed(run("gcp_iam", grants=GRANTS[1:2]))
+    cloud.refuse("*.setIamPolicy", 400, "invalid", words, times=99)
+    assert words[:-1] in run("gcp_iam", grants=[{**GRANTS[1], "role": "roles/viewer"}])["msg"]
+
+
 def test_a_budget_is_made_changed_and_found_again(cloud: Cloud, run: Module) -> None:
     for name in ("a", "b", "c"):  # the wanted one is on another page
         cloud.budgets[name] = {"displayName": name, "name": f"billingAccounts/0A-0B-0C/budgets/{name}"}
@@ -559,6 +567,13 @@ def test_a_quota_is_named_whether_refused_or_found_out_later(
         assert "Limit: 2.0" in message
         assert "gcp_machine_type" in message
     assert changed(vm(spec=VM)), "it goes on where it stopped"
+
+
+def test_a_sign_in_without_a_quota_project_says_how_to_set_it(cloud: Cloud, run: Module) -> None:
+    words = "The billingbudgets.googleapis.com API requires a quota project, which is not set by default."
+    cloud.refuse("billingbudgets.*", 403, "forbidden", words)
+    message = run("gcp_budget", name="lake", billing_account="0A-0B-0C", amount=1)["msg"]
+    assert f"gcloud auth application-default set-quota-project {PROJECT}" in message
 
 
 def test_a_zone_without_room_says_what_else_to_try(cloud: Cloud, vm: Callable[..., dict[str, Any]]) -> None:

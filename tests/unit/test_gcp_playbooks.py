@@ -171,6 +171,17 @@ def test_a_node_is_reached_as_the_settings_say(story: Story, reach: str, words: 
     assert words in " ".join(told.stdout.split())
 
 
+def test_secrets_come_from_secret_manager(story: Story) -> None:
+    names = ["metastore", "postgres_app", "postgres_cdc", "spark", "thrift_admin", "thrift_bi"]
+    story.cloud.secrets = {f"lakehouse-{name.replace('_', '-')}": f"{name} word" for name in names}
+    ask = {"msg": " / ".join(f"{{{{ lakehouse_secret_{name} }}}}" for name in names)}
+    place = "--inventory=inventories/gcp"
+    told = ansible(
+        "ansible", "node1", place, "--module-name=debug", f"--args={json.dumps(ask)}", env=story.env
+    )
+    assert " / ".join(f"{name} word" for name in names) in " ".join(told.stdout.split())
+
+
 def test_stop_and_start_and_what_it_costs(story: Story) -> None:
     # The VMs are no machines here: what happens on them is for a lab.
     assert story.play("stop_vms", "--limit=localhost").returncode == 0
