@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.cdc.lakehouse.plugins.module_utils import gcp_resources
+from ansible_collections.cdc.lakehouse.plugins.module_utils import gcp_compare, gcp_kinds, gcp_resources
 from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import Client, Json
 
 KIND = "resource_policy"
@@ -34,7 +34,7 @@ def spec(start: str | None, stop: str | None, time_zone: str) -> Json:
 
 def plan(client: Client, name: str, region: str, wanted: Json, *, present: bool) -> Steps:
     """Compare the schedule with what is wanted."""
-    path = f"{gcp_resources.KINDS[KIND].list_path(client.project, region)}/{name}"
+    path = f"{gcp_kinds.KINDS[KIND].list_path(client.project, region)}/{name}"
     current = client.get("compute", path)
     if current is None:
         return Steps(gcp_resources.plan(client, KIND, name, region, wanted, present=present))
@@ -45,8 +45,8 @@ def plan(client: Client, name: str, region: str, wanted: Json, *, present: bool)
     if before == wanted:
         return Steps(gcp_resources.Plan(f"{KIND} {name}", "compute"), users)
     anew = [
-        gcp_resources.Call("DELETE", path),
-        gcp_resources.Call("POST", path.rpartition("/")[0], {"name": name, **wanted}),
+        gcp_kinds.Call("DELETE", path),
+        gcp_kinds.Call("POST", path.rpartition("/")[0], {"name": name, **wanted}),
     ]
     return Steps(
         gcp_resources.Plan(f"{KIND} {name}", "compute", anew, before, wanted), users, path, attach=True
@@ -72,5 +72,5 @@ def _users(client: Client, path: str) -> dict[str, str]:
         for page in client.pages("compute", f"projects/{client.project}/aggregated/instances")
         for scope in page.get("items", {}).values()
         for vm in scope.get("instances", [])
-        if any(gcp_resources.same(path, policy) for policy in vm.get("resourcePolicies", []))
+        if any(gcp_compare.same(path, policy) for policy in vm.get("resourcePolicies", []))
     }

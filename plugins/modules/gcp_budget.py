@@ -66,7 +66,7 @@ budget:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdc.lakehouse.plugins.module_utils import gcp, gcp_resources
+from ansible_collections.cdc.lakehouse.plugins.module_utils import gcp, gcp_compare
 
 
 def main() -> None:
@@ -91,7 +91,7 @@ def bring(module: AnsibleModule, client: gcp.Client) -> dict[str, Any]:
     parent = f"billingAccounts/{params['billing_account']}/budgets"
     current = find(client, parent, params["name"])
     wanted = spec(params, current, client) if present else {}
-    differing = gcp_resources.differences(wanted, current)
+    differing = gcp_compare.differences(wanted, current)
     changed = bool(differing) if present else bool(current)
     if changed and not module.check_mode:
         current = apply(client, parent, current, wanted, differing)

@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, The cdc.lakehouse authors
+# Apache License 2.0 (see LICENSE)
+"""Whether a resource of Google Cloud is as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import Json
+
+
+def same(wanted: Any, current: Any) -> bool:
+    """Whether a value is as wanted. What a mapping does not name does not count; nothing equals empty."""
+    if isinstance(wanted, dict):
+        return isinstance(current, dict | None) and not differences(wanted, current or {})
+    if isinstance(wanted, list):
+        return _same_list(wanted, current or [])
+    if wanted in (None, False, "") or current in (None, False, ""):
+        return bool(wanted) == bool(current)
+    left, right = str(wanted), str(current)
+    # A link is written in full, from the host on, or from the project on.
+    return left == right or ("/" in left and _link(left) == _link(right))
+
+
+def _link(value: str) -> str:
+    return value.partition("/compute/v1/")[2] or value
+
+
+def _same_list(wanted: list[Any], current: list[Any]) -> bool:
+    if len(wanted) != len(current):
+        return False
+    left = list(current)
+    for item in wanted:
+        match = next((other for other in left if same(item, other)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return True
+
+
+def differences(wanted: Json, current: Json) -> dict[str, tuple[Any, Any]]:
+    """The fields of ``wanted`` that are not so, each with what is wanted and what is."""
+    return {
+        key: (value, current.get(key)) for key, value in wanted.items() if not same(value, current.get(key))
+    }
+
+
+def describe(differing: Mapping[str, tuple[Any, Any]]) -> str:
+    """Say in words what differs."""
+    return "; ".join(f"{key} is {is_!r}, not {wanted!r}" for key, (wanted, is_) in differing.items())
+
+
+def differences_of(kind: str, wanted: Json, current: Json) -> dict[str, tuple[Any, Any]]:
+    found = differences(wanted, current)
+    if "labels" in wanted:
+        # All of them are ours but Google's own; one too many is a group too many.
+        own = {k: v for k, v in current.get("labels", {}).items() if not k.startswith("goog-")}
+        if own != wanted["labels"]:
+            found["labels"] = (wanted["labels"], own)
+    if kind == "instance":
+        found = _instance_differences(wanted, current, found)
+    return found
+
+
+def _instance_differences(wanted: Json, current: Json, found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Judge the fields that Google adds to, or that only count when a VM is made."""
+    for key, name in (("metadata", "key"), ("disks", "source")):
+        found.pop(key, None)
+        items, had = (wanted.get(key, []), current.get(key, []))
+        if key == "metadata":
+            items, had = wanted.get(key, {}).get("items", []), current.get(key, {}).get("items", [])
+        missing = [
+            item for item in items if name in item and not any(same(_said(item), other) for other in had)
+        ]
+        if missing:
+            found[key] = (wanted[key], had)
+    if "networkInterfaces" in found:
+        one, other = wanted["networkInterfaces"][0], current["networkInterfaces"][0]
+        if same([_but(one, "accessConfigs")], [other]) and bool(one.get("accessConfigs")) == bool(
+            other.get("accessConfigs")
+        ):
+            del found["networkInterfaces"]
+    return found
+
+
+def _said(item: Json) -> Json:
+    return {"source": item["source"]} if "source" in item else item
+
+
+def _but(value: Json, key: str) -> Json:
+    return {name: item for name, item in value.items() if name != key}
