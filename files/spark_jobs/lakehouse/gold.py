@@ -41,10 +41,16 @@ _PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.feature.domainMetad
 class Images:
     """Rows of a silver table that changed between two versions, as they were and as they are."""
 
-    rows: DataFrame
+    kept: DataFrame
+    """The rows, with `_change_type`."""
     count: int
     commit_times: Row | Sample
     release: Callable[[], object]
+
+    @property
+    def rows(self) -> DataFrame:
+        """The rows with the source's columns alone."""
+        return self.kept.drop("_change_type")
 
 
 class Silver:
@@ -101,7 +107,8 @@ def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
     arrived = kept.filter(pc.and_(is_change, pc.is_in(kept["_change_type"], pa.array(_ARRIVED))))
     committed = pc.divide(pc.struct_field(arrived["_applied"], "source_ts").cast(pa.int64()), 1000)
     kinds = [(column.name, values.arrow_type(pgtypes.spark_type(column.type))) for column in table.columns]
-    rows = spark.createDataFrame(kept.select(table.column_names).cast(pa.schema(kinds)))
+    told = pa.schema([*kinds, ("_change_type", pa.string())])
+    rows = spark.createDataFrame(kept.select(told.names).cast(told))
     return Images(rows, kept.num_rows, latency.sample(committed.to_pylist()), lambda: None)
 
 
@@ -111,7 +118,7 @@ def _many_images(feed: DataFrame, table: Table) -> Images:
     count, times = kept.agg(
         F.count("*"), latency.commit_times(F.col("_applied.source_ts"), arrived)
     ).collect()[0]
-    return Images(kept.select(*table.column_names), count, times, kept.unpersist)
+    return Images(kept.select(*table.column_names, "_change_type"), count, times, kept.unpersist)
 
 
 class GoldModel:
