@@ -6,11 +6,14 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 SECONDS = 300.0
+T = TypeVar("T")
 
 spark = SparkSession.builder.getOrCreate()
 spark.sparkContext.setLogLevel("ERROR")
@@ -23,13 +26,18 @@ def table(path: str) -> DataFrame:
     return spark.read.format("delta").load(f"file:///lake/{path}")
 
 
-def await_rows(what: str, look: Callable[[], DataFrame]) -> list[Row]:
+def await_some(what: str, look: Callable[[], list[T]]) -> list[T]:
     """What is looked for, as soon as it is there."""
-    while not (rows := look().collect()):
+    while not (found := look()):
         if time.monotonic() > deadline:
             sys.exit(f"not seen within {SECONDS:.0f} s: {what}")
         time.sleep(1)
-    return rows
+    return found
+
+
+def await_rows(what: str, look: Callable[[], DataFrame]) -> list[Row]:
+    """Rows, as soon as they are there."""
+    return await_some(what, lambda: look().collect())
 
 
 def sales() -> DataFrame:
@@ -50,6 +58,9 @@ def version(number: int) -> DataFrame:
     return table("silver/orders").where((F.col("order_id") == order) & (F.col("version") == number))
 
 
+await_some(
+    "the table in gold", lambda: list(Path("/lake/gold/sales_by_product_day/_delta_log").glob("*.json"))
+)
 (sold,) = await_rows("the sale in gold", sales)
 assert (sold.orders, sold.units, str(sold.revenue)) == (1, 3, "21.75"), sold
 (last,) = await_rows("the payment in silver", lambda: version(2))
