@@ -19,6 +19,7 @@ from lakehouse import bronze, config, models, pipeline
 from lakehouse.bronze import MAX_RECORDS
 from lakehouse.delta_log import TableLog
 from lakehouse.gold import Gold
+from lakehouse.layout import CURRENT
 from lakehouse.silver import Silver
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -87,7 +88,7 @@ class Lake:
         current: dict[str, DataFrame] = {}
         for table in TABLES:
             rows = self._spark.read.format("delta").load(self.config.silver_path(table))
-            current[table.short_name] = rows.where("_head AND is_current").select(*table.column_names)
+            current[table.short_name] = rows.where(CURRENT).select(*table.column_names)
             if rows.count() != self.shop.offsets[table.short_name]:
                 raise WrongResultError(f"silver.{table.short_name} lacks versions, or has too many")
         for model in models.load_all(self.config.gold_models):

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 from lakehouse.config import Column, Table
-from lakehouse.envelope import Envelopes
+from lakehouse.envelope import RECORDS, Envelopes
 
 TOPIC_PREFIX = "cdc"
 EPOCH = "0001/7/1/bench"
@@ -77,17 +77,6 @@ TABLES = tuple(
     for name, columns in _COLUMNS.items()
 )
 _TOPICS = {f"{TOPIC_PREFIX}.{table.name}": table for table in TABLES}
-_RECORDS = pa.schema(
-    [
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("timestamp", pa.timestamp("us", tz="UTC")),
-        ("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
-        ("key", pa.binary()),
-        ("value", pa.binary()),
-    ]
-)
 _VALUE = (
     b'{"before":%(before)b,"after":%(after)b,"source":{"version":"3.6.0.Final","connector":"postgresql","name":"cdc",'
     b'"ts_ms":%(ms)d,"snapshot":"false","db":"shop","sequence":"[\\"%(lsn)d\\",\\"%(lsn)d\\"]","ts_us":%(us)d,'
@@ -177,7 +166,7 @@ class Shop:
         topics, offsets, keys, values = columns
         zeros = [0] * len(topics)
         none: list[Any] = [[]] * len(topics)
-        return pa.table([topics, zeros, offsets, zeros, none, keys, values], schema=_RECORDS)
+        return pa.table([topics, zeros, offsets, zeros, none, keys, values], schema=RECORDS)
 
     def _told(self, name: str, op: str, row: Row, at: int) -> tuple[bytes, bytes]:
         lsn, tx = 24_000_000 + 160 * self.changes, 700 + self.changes // 3

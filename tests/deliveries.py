@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from lakehouse import scd2
 from lakehouse.config import Column, Table
-from lakehouse.envelope import RECORD_COLUMNS, Envelopes
+from lakehouse.envelope import RECORDS, Envelopes
 from lakehouse.events import good
 from oracle import UNAVAILABLE, Event, Version
 from pyspark.sql import Row
@@ -23,15 +23,6 @@ TABLE = Table(
 )
 TOPIC = "cdc.public.things"
 EPOCH = "0001/7/1/t"
-KAFKA = {
-    "topic": pa.string(),
-    "partition": pa.int32(),
-    "offset": pa.int64(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "headers": pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())])),
-    "key": pa.binary(),
-    "value": pa.binary(),
-}
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +32,7 @@ def record(offset: int, key: Any, value: Any, *, partition: int = 0, topic: str 
         item if item is None or isinstance(item, bytes) else json.dumps(item).encode()
         for item in (key, value)
     )
-    return (topic, partition, offset, _START, [], key, value)  # as RECORD_COLUMNS names them
+    return (topic, partition, offset, _START, [], key, value)  # as RECORDS names them
 
 
 def envelope_of(event: Event) -> dict[str, Any]:
@@ -67,8 +58,8 @@ def envelope_of(event: Event) -> dict[str, Any]:
 
 def bronze(records: Iterable[tuple[Any, ...]], table: Table = TABLE, epoch: str = EPOCH) -> pa.Table:
     """The bronze rows of records."""
-    told = [dict(zip(RECORD_COLUMNS, record, strict=True)) for record in records]
-    kafka = pa.Table.from_pylist(told, pa.schema(list(KAFKA.items())))
+    told = [dict(zip(RECORDS.names, record, strict=True)) for record in records]
+    kafka = pa.Table.from_pylist(told, RECORDS)
     return Envelopes({TOPIC: table}).bronze_rows(kafka, {TOPIC: epoch}, 0)
 
 

@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, The cdc.lakehouse authors
 # Apache License 2.0 (see LICENSE)
-"""The options that the modules of Metabase share."""
+"""The options of all modules of Metabase, and of those that log in to one that is set up."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The fragment C(metabase)."""
+    """The fragments C(metabase) and C(metabase.login)."""
 
     DOCUMENTATION = r"""
 options:
@@ -15,6 +15,17 @@ options:
       - Address of Metabase as the module reaches it, for instance V(http://127.0.0.1:3000).
     type: str
     required: true
+  timeout:
+    description:
+      - Seconds that a request may take. The first one that reaches the Thrift Server is slow.
+    type: int
+    default: 60
+notes:
+  - Written for Metabase 57 and newer. Tested against a stand-in that follows the vendor's API description.
+"""
+
+    LOGIN = r"""
+options:
   login_user:
     description:
       - Email address of an administrator. Needs O(login_password).
@@ -28,11 +39,4 @@ options:
     description:
       - An API key of the group Administrators, instead of O(login_user) and O(login_password).
     type: str
-  timeout:
-    description:
-      - Seconds that a request may take. The first one that reaches the Thrift Server is slow.
-    type: int
-    default: 60
-notes:
-  - Written for Metabase 57 and newer. Tested against a stand-in that follows the vendor's API description.
 """

@@ -19,13 +19,17 @@ PAGE = 100
 PASSING = (429, 502, 503, 504)
 TRIES = 3
 
-# The options that all modules of Metabase share; their documentation is the fragment `metabase`.
-LOGIN_OPTIONS: dict[str, dict[str, Any]] = {
+# The options that all modules of Metabase share, and those of a login to one that is set up; their
+# documentation is the fragment `metabase`.
+CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
     "url": {"type": "str", "required": True},
+    "timeout": {"type": "int", "default": 60},
+}
+LOGIN_OPTIONS: dict[str, dict[str, Any]] = {
+    **CLIENT_OPTIONS,
     "login_user": {"type": "str"},
     "login_password": {"type": "str", "no_log": True},
     "api_key": {"type": "str", "no_log": True},
-    "timeout": {"type": "int", "default": 60},
 }
 LOGIN_RULES: dict[str, Any] = {
     "mutually_exclusive": [("api_key", "login_user"), ("api_key", "login_password")],
@@ -275,10 +279,18 @@ def only(found: list[dict[str, Any]], what: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
+def database_named(client: Metabase, name: str) -> dict[str, Any] | None:
+    """The database connection of a name, as Metabase lists it, or None.
+
+    Raises:
+        MetabaseError: There are several.
+    """
+    named = [database for database in client.get("/api/database")["data"] if database["name"] == name]
+    return only(named, f"the database {name}")
+
+
 def _query(query: dict[str, Any]) -> str:
-    words = {
-        name.replace("_", "-") if name == "legacy_mbql" else name: value for name, value in query.items()
-    }
+    words = {name.replace("_", "-"): value for name, value in query.items()}
     text = urlencode({k: str(v).lower() if isinstance(v, bool) else v for k, v in words.items()}, doseq=True)
     return f"?{text}" if text else ""
 

@@ -18,6 +18,7 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
     Metabase,
     MetabaseError,
     NotFoundError,
+    database_named,
     only,
 )
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import (
@@ -83,8 +84,7 @@ class Target:
         self.dashboard = self._dashboard()
 
     def _database(self) -> int | None:
-        named = [db for db in self.client.get("/api/database")["data"] if db["name"] == self.database_name]
-        found = only(named, f"the database {self.database_name}")
+        found = database_named(self.client, self.database_name)
         return int(found["id"]) if found else None
 
     def _collection(self) -> int | None:

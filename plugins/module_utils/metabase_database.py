@@ -8,7 +8,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import Metabase, MetabaseError, only
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
+    Metabase,
+    MetabaseError,
+    database_named,
+)
 
 ENGINE = "sparksql"
 
@@ -74,8 +78,7 @@ def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool 
 
 
 def _find(client: Metabase, name: str) -> dict[str, Any] | None:
-    named = [db for db in client.get("/api/database")["data"] if db["name"] == name]
-    found = only(named, f"the database {name}")
+    found = database_named(client, name)
     if found and found["engine"] != ENGINE:
         raise MetabaseError(
             f"Metabase's database {name} is a connection to {found['engine']}, which is not touched. Choose "

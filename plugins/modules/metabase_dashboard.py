@@ -123,6 +123,7 @@ options:
                 required: true
 extends_documentation_fragment:
   - cdc.lakehouse.metabase
+  - cdc.lakehouse.metabase.login
 attributes:
   check_mode:
     description: Can run in check mode and report what it would change.

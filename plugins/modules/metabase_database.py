@@ -62,6 +62,7 @@ options:
     default: 300
 extends_documentation_fragment:
   - cdc.lakehouse.metabase
+  - cdc.lakehouse.metabase.login
 attributes:
   check_mode:
     description: Can run in check mode. Metabase tries the connection then, too.

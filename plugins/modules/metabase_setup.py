@@ -15,11 +15,6 @@ description:
   - Where Metabase was set up already, it creates nobody, logs in with O(email) and O(password), and mends the
     settings. It never changes a user.
 options:
-  url:
-    description:
-      - Address of Metabase as the module reaches it, for instance V(http://127.0.0.1:3000).
-    type: str
-    required: true
   email:
     description:
       - Email address of the first user, an administrator, who logs in with it.
@@ -45,13 +40,8 @@ options:
         What is not listed is left alone. One that Metabase takes from its environment is an error.
     type: dict
     default: {}
-  timeout:
-    description:
-      - Seconds that a request may take.
-    type: int
-    default: 60
-notes:
-  - Written for Metabase 57 and newer. Tested against a stand-in that follows the vendor's API description.
+extends_documentation_fragment:
+  - cdc.lakehouse.metabase
 attributes:
   check_mode:
     description: Can run in check mode. On a Metabase without a user it reports all settings, since nobody may
@@ -85,20 +75,19 @@ set_up:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import Metabase, finish
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import CLIENT_OPTIONS, Metabase, finish
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_setup import Wanted, bring
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
+            **CLIENT_OPTIONS,
             "email": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
             "first_name": {"type": "str"},
             "last_name": {"type": "str"},
             "settings": {"type": "dict", "default": {}},
-            "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

@@ -66,7 +66,7 @@ def test_every_card_has_data_and_fits_its_settings(
     results = [ask(gold, query) for query in queries([dashboard])]
     empty = [card.name for card, found in zip(dashboard.cards, results, strict=True) if not found.rows]
     assert empty == []
-    assert page.failures([dashboard], results) == []
+    assert page.failures(page.boards([dashboard], results)) == []
 
 
 @pytest.mark.parametrize(

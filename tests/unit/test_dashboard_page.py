@@ -24,7 +24,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a dashboard that has a card of each kind."""
     board = definition.parse("canned.yml", json.dumps(DEFINITION))
-    html = page.page([board], [result.parse(given) for given in RESULTS], datetime(2026, 3, 1, tzinfo=UTC))
+    html = page.page(
+        page.boards([board], [result.parse(given) for given in RESULTS]), datetime(2026, 3, 1, tzinfo=UTC)
+    )
     file = tmp_path_factory.mktemp("page") / "preview.html"
     file.write_text(html, encoding="utf-8")
     return file

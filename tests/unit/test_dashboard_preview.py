@@ -28,7 +28,7 @@ def country(default: Any) -> list[Parameter]:
 
 def shown(results: list[dict[str, Any]] | None = None) -> str:
     parsed = [result.parse(given) for given in results or RESULTS]
-    return page.page([canned()], parsed, MADE_AT)
+    return page.page(page.boards([canned()], parsed), MADE_AT)
 
 
 def canned() -> Definition:
@@ -143,7 +143,7 @@ def test_a_failed_card_shows_its_error_in_its_place_and_is_named(tmp_path: Path)
 def test_settings_that_name_no_column_of_the_result_are_an_error_of_the_card() -> None:
     renamed = json.loads(json.dumps(RESULTS))
     renamed[3]["columns"][1]["name"] = "other"
-    failures = page.failures([canned()], [result.parse(given) for given in renamed])
+    failures = page.failures(page.boards([canned()], [result.parse(given) for given in renamed]))
     assert failures == [
         "Canned <b>: Line: The card's settings do not fit: "
         "the query gives no column orders; it gives day, other, amount"

@@ -7,9 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deliveries import KAFKA
 from lakehouse.config import Column, Table
-from lakehouse.envelope import Envelopes
+from lakehouse.envelope import RECORDS, Envelopes
 from lakehouse.events import Events, good
 
 ORDERS = Table("public.orders", ("id",), (Column("id", "bigint", False), Column("note", "text")), ("note",))
@@ -32,7 +31,7 @@ def bronze(values: list[bytes | None], topic: str = "cdc.public.items", key: byt
         }
         for offset, value in enumerate(values)
     ]
-    kafka = pa.Table.from_pylist(records, pa.schema(list(KAFKA.items())))
+    kafka = pa.Table.from_pylist(records, RECORDS)
     return Envelopes(TABLES).bronze_rows(kafka, dict.fromkeys(TABLES, "0001/7/1/id"), 0)
 
 

@@ -48,10 +48,10 @@ def queries(dashboards: list[definition.Definition]) -> list[str]:
 
 def write_page(dashboards: list[definition.Definition], file: Path) -> None:
     """Write the page, and print a line for each card that failed."""
-    results = [result.parse(given) for given in json.load(sys.stdin)]
+    shown = page.boards(dashboards, [result.parse(given) for given in json.load(sys.stdin)])
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page.page(dashboards, results, datetime.now(UTC)), encoding="utf-8")
-    for line in page.failures(dashboards, results):
+    file.write_text(page.page(shown, datetime.now(UTC)), encoding="utf-8")
+    for line in page.failures(shown):
         print(line)
 
 

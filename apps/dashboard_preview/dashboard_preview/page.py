@@ -31,26 +31,38 @@ class Shown:
     seconds: float
 
 
-def failures(dashboards: Iterable[Definition], results: Sequence[Result]) -> list[str]:
-    """A line for each card that shows an error instead of its data."""
-    left = iter(results)
-    return [
-        f"{dashboard.name}: {shown.card.name}: {shown.content.splitlines()[0]}"
-        for dashboard in dashboards
-        for shown in (_show(card, next(left)) for card in dashboard.cards)
-        if shown.kind == "error"
-    ]
+Boards = Sequence[tuple[Definition, Sequence[Shown]]]
+"""Dashboards, each with its cards."""
 
 
-def page(dashboards: Sequence[Definition], results: Sequence[Result], made_at: datetime) -> str:
-    """The HTML of the dashboards.
+def boards(dashboards: Iterable[Definition], results: Iterable[Result]) -> Boards:
+    """What the page shows.
 
     Args:
         dashboards: The definitions.
         results: The result of each card's query, in the order of the cards.
-        made_at: When the queries ran.
     """
     left = iter(results)
+    return [(dashboard, [_show(card, next(left)) for card in dashboard.cards]) for dashboard in dashboards]
+
+
+def failures(shown: Boards) -> list[str]:
+    """A line for each card that shows an error instead of its data."""
+    return [
+        f"{dashboard.name}: {one.card.name}: {one.content.splitlines()[0]}"
+        for dashboard, cards in shown
+        for one in cards
+        if one.kind == "error"
+    ]
+
+
+def page(shown: Boards, made_at: datetime) -> str:
+    """The HTML of the dashboards.
+
+    Args:
+        shown: What it shows.
+        made_at: When the queries ran.
+    """
     environment = Environment(
         loader=FileSystemLoader(FILES),
         autoescape=True,
@@ -59,7 +71,6 @@ def page(dashboards: Sequence[Definition], results: Sequence[Result], made_at: d
         lstrip_blocks=True,
     )
     environment.filters["embedded"] = embedded
-    shown = [(dashboard, [_show(card, next(left)) for card in dashboard.cards]) for dashboard in dashboards]
     return environment.get_template("page.html.j2").render(
         dashboards=shown,
         made_at=made_at,

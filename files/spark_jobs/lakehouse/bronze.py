@@ -167,7 +167,7 @@ class Bronze:
     def _append(self, batch: DataFrame, epochs: Mapping[str, str]) -> None:
         began = time.monotonic()
         # One task: to start more costs more than they save.
-        records = batch.select(*envelope.RECORD_COLUMNS).coalesce(1).toArrow()
+        records = batch.select(*envelope.RECORDS.names).coalesce(1).toArrow()
         if not records.num_rows:
             return
         rows = self._envelopes.bronze_rows(records, epochs, time.time_ns() // 1000)

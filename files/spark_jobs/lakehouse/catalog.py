@@ -6,7 +6,7 @@ from typing import Any
 
 from lakehouse import models, quality
 from lakehouse.config import Config, Table
-from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
+from lakehouse.layout import CURRENT, HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 
 
 def entries(config: Config) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def views(table: Table) -> list[dict[str, Any]]:
         _view(
             "silver",
             table.short_name,
-            f"SELECT {business}{flags} {versions} WHERE {_CURRENT}",
+            f"SELECT {business}{flags} {versions} WHERE {CURRENT}",
             f"{table.name}: its rows now",
         ),
     ]
@@ -56,7 +56,7 @@ def counts(config: Config) -> list[dict[str, Any]]:
     if quality.VIEW in (table.short_name for table in config.tables):
         return []
     selects = [
-        quality.summary(table.short_name, table.quality, f"{_versions(table)} WHERE {_CURRENT}")
+        quality.summary(table.short_name, table.quality, f"{_versions(table)} WHERE {CURRENT}")
         for table in config.tables
         if table.quality
     ]
@@ -64,9 +64,6 @@ def counts(config: Config) -> list[dict[str, Any]]:
         return [{"database": "silver", "name": quality.VIEW}]
     comment = "How many current rows break each quality rule"
     return [_view("silver", quality.VIEW, " UNION ALL ".join(selects), comment)]
-
-
-_CURRENT = "_head AND is_current"
 
 
 def _versions(table: Table) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+ARRIVED = ("insert", "update_postimage")
+"""The `_change_type` of rows in the change data feed that are as they came; the others are as they went."""
+
 
 def create_if_missing(
     spark: SparkSession, path: str, schema: str, properties: Mapping[str, str], partitioned_by: str = ""

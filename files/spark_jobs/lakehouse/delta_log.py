@@ -10,6 +10,7 @@ table.
 from __future__ import annotations
 
 import json
+import logging
 import struct
 import tempfile
 import time
@@ -37,9 +38,9 @@ _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?
 _NANOS = 1_000_000
 _STATS_LENGTH = 32
 _FEED_BYTES = 16 * 1024 * 1024
+_FAR = 200  # versions: to ask Spark for what came in more of them is quicker than to read one by one
 
-FAR = 200
-"""Versions: to ask Spark for what came in more of them is quicker than to read one by one."""
+log = logging.getLogger(__name__)
 
 DOMAIN = "lakehouse"
 """The domain of a table's metadata that is ours (`domainMetadata` of the protocol)."""
@@ -127,6 +128,21 @@ class TableLog:
             actions = self._jvm.scala.jdk.javaapi.CollectionConverters.asJava(commit._2())
             yield int(commit._1()), [json.loads(action.json()) for action in actions]
 
+    def few_commits(self, after: int, upto: int) -> list[list[dict[str, Any]]] | None:
+        """The commits after a version, up to another one, oldest first, each as its actions.
+
+        Returns:
+            The commits; None when they are many, or the log does not reach back that far: ask Spark.
+        """
+        if upto - after > _FAR:
+            return None
+        try:
+            commits = takewhile(lambda commit: commit[0] <= upto, self.commits_after(after))
+            return [actions for _, actions in commits]
+        except Py4JJavaError as error:
+            log.info("%s after version %d: %s", self._path, after, error.java_exception.getMessage())
+            return None
+
     def change_feed(self, after: int, upto: int, columns: Sequence[str]) -> pa.Table | None:
         """The change data feed of the versions after one, up to another one.
 
@@ -138,17 +154,15 @@ class TableLog:
         Returns:
             The rows; None when they are many, or the commits do not tell them all in one form: ask Spark.
         """
-        if upto - after > FAR:
+        commits = self.few_commits(after, upto)
+        if commits is None:
             return None
         files: list[dict[str, Any]] = []
-        try:
-            for _, actions in takewhile(lambda commit: commit[0] <= upto, self.commits_after(after)):
-                told = [action["cdc"] for action in actions if "cdc" in action]
-                if changes_data(actions) and not told:
-                    return None
-                files += told
-        except Py4JJavaError:  # the log does not reach back that far
-            return None
+        for actions in commits:
+            told = [action["cdc"] for action in actions if "cdc" in action]
+            if changes_data(actions) and not told:
+                return None
+            files += told
         if sum(file["size"] for file in files) > _FEED_BYTES:
             return None
         rows = [self.read(DataFile(file)) for file in files]

@@ -19,11 +19,21 @@ BRONZE_SCHEMA = """
     ingested_at timestamp, error string
 """
 
-RECORD_COLUMNS = ("topic", "partition", "offset", "timestamp", "headers", "key", "value")
-"""What is read of Kafka's records, as Spark's Kafka source names it."""
-
 _HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 _MOMENT = pa.timestamp("us", tz="UTC")
+RECORDS = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp", _MOMENT),
+        ("headers", _HEADERS),
+        ("key", pa.binary()),
+        ("value", pa.binary()),
+    ]
+)
+"""What is read of Kafka's records, as Spark's Kafka source names it."""
+
 _RAW_TEXT = pc.CastOptions(pa.string(), allow_invalid_utf8=True)  # whatever was sent is kept
 
 
@@ -60,7 +70,7 @@ class Envelopes:
         """One row of bronze for each Kafka record, whatever is in it.
 
         Args:
-            records: Rows with `RECORD_COLUMNS`.
+            records: Rows with the columns of `RECORDS`.
             epochs: The present epoch of each topic.
             now: Microseconds since 1970.
 

@@ -19,7 +19,7 @@ from pyroaring import BitMap64
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, latency, models, pgtypes, values
+from lakehouse import delta_io, latency, layout, models, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
 from lakehouse.latency import Sample
@@ -68,7 +68,7 @@ class Silver:
         if name not in self._current:
             table = self._config.table(name)
             rows = delta_io.read(self._spark, self._config.silver_path(table), self.versions[name])
-            self._current[name] = rows.where("_head AND is_current").select(*table.column_names)
+            self._current[name] = rows.where(layout.CURRENT).select(*table.column_names)
         return self._current[name]
 
     def images(self, name: str, after: int) -> Images:
@@ -96,7 +96,6 @@ class Silver:
 
 
 _OF_CHANGES = ("is_current", "_change_type", "_applied")
-_ARRIVED = ("insert", "update_postimage")
 
 
 def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
@@ -104,7 +103,7 @@ def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
         return Images(spark.createDataFrame(feed), 0, latency.sample([]), lambda: None)
     kept = feed.filter(feed["is_current"])
     is_change = pc.not_equal(pc.struct_field(kept["_applied"], "op"), "r")
-    arrived = kept.filter(pc.and_(is_change, pc.is_in(kept["_change_type"], pa.array(_ARRIVED))))
+    arrived = kept.filter(pc.and_(is_change, pc.is_in(kept["_change_type"], pa.array(delta_io.ARRIVED))))
     committed = pc.divide(pc.struct_field(arrived["_applied"], "source_ts").cast(pa.int64()), 1000)
     kinds = [(column.name, values.arrow_type(pgtypes.spark_type(column.type))) for column in table.columns]
     told = pa.schema([*kinds, ("_change_type", pa.string())])
@@ -114,7 +113,7 @@ def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
 
 def _many_images(feed: DataFrame, table: Table) -> Images:
     kept = feed.where("is_current").persist()
-    arrived = F.col("_change_type").isin(*_ARRIVED) & (F.col("_applied.op") != "r")
+    arrived = F.col("_change_type").isin(*delta_io.ARRIVED) & (F.col("_applied.op") != "r")
     count, times = kept.agg(
         F.count("*"), latency.commit_times(F.col("_applied.source_ts"), arrived)
     ).collect()[0]
@@ -192,8 +191,9 @@ class GoldModel:
 
     def _follow(self) -> None:
         """Asks for the table's files, unless its last commit was made here."""
-        if self._log.version != self._version:
-            self._version = self._log.version
+        version = self._log.version
+        if version != self._version:
+            self._version = version
             self._files = {file.path: file for file in self._log.files({})}
 
     def _rows_of(self, keys: pa.Table) -> dict[str, tuple[DataFile, BitMap64]]:

@@ -27,3 +27,6 @@ HIDDEN_COLUMNS = {
     # the event that touched the version last; of a closed version, the one that closed it
     "_applied": EVENT,
 }
+
+CURRENT = "_head AND is_current"
+"""The condition of the current rows; `_head` leaves all files of closed versions unread."""

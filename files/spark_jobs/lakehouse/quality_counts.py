@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lakehouse import delta_io
 from lakehouse.config import Table
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class QualityCounts:
             self.broken_rows = self._sums(silver.current(name), F.lit(1))
         elif version > self._version:
             images = silver.images(name, self._version)
-            came = F.col("_change_type").isin("insert", "update_postimage")
+            came = F.col("_change_type").isin(*delta_io.ARRIVED)
             changes = self._sums(images.kept, F.when(came, 1).otherwise(-1)) if images.count else {}
             self.broken_rows = {
                 rule: count + changes.get(rule, 0) for rule, count in self.broken_rows.items()

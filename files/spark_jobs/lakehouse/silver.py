@@ -20,13 +20,12 @@ from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse import columns, delta_io, latency, pgtypes
 from lakehouse.config import Config, Table
-from lakehouse.delta_log import FAR, TableLog
+from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 from lakehouse.retry import Backoff
@@ -107,12 +106,8 @@ class _News:
             return self._known[version]
 
     def _read(self, version: int) -> pa.Table | None:
-        if self.upto - version > FAR:
-            return None
-        try:
-            commits = [actions for at, actions in self._bronze.commits_after(version) if at <= self.upto]
-        except Py4JJavaError as error:
-            log.info("bronze's commits after %d: %s", version, error.java_exception.getMessage())
+        commits = self._bronze.few_commits(version, self.upto)
+        if commits is None:
             return None
         if any(
             action["remove"]["dataChange"] for actions in commits for action in actions if "remove" in action
