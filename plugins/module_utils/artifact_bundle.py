@@ -181,7 +181,7 @@ def _sources(folder: Path) -> list[Path]:
     found = [
         path
         for path in folder.rglob("*")
-        if path.suffix in (".py", ".sql") and "__pycache__" not in path.parts
+        if path.suffix in (".ipynb", ".py", ".sql") and "__pycache__" not in path.parts
     ]
     if not found:
         raise ArtifactError(f"{folder} holds no program.")
