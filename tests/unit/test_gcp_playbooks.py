@@ -172,7 +172,7 @@ def test_a_node_is_reached_as_the_settings_say(story: Story, reach: str, words: 
 
 
 def test_secrets_come_from_secret_manager(story: Story) -> None:
-    names = ["metastore", "postgres_app", "postgres_cdc", "spark", "thrift_admin", "thrift_bi"]
+    names = ["jupyter", "metastore", "postgres_app", "postgres_cdc", "spark", "thrift_admin", "thrift_bi"]
     story.cloud.secrets = {f"lakehouse-{name.replace('_', '-')}": f"{name} word" for name in names}
     ask = {"msg": " / ".join(f"{{{{ lakehouse_secret_{name} }}}}" for name in names)}
     place = "--inventory=inventories/gcp"
