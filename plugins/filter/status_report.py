@@ -10,7 +10,7 @@ short_description: Put the readings of all nodes and of the stream together
 version_added: 0.1.0
 author: The cdc.lakehouse authors
 description: Says what is wrong anywhere, and what to do about it. Serves playbooks/status.yml.
-positional: _input, stream
+positional: _input, stream, card
 options:
   _input:
     description: What M(cdc.lakehouse.node_status) returned, by host; nothing for one that did not answer.
@@ -18,6 +18,10 @@ options:
     required: true
   stream:
     description: What M(cdc.lakehouse.stream_status) returned; nothing when it did not answer.
+    type: dict
+    required: true
+  card:
+    description: How C(lakehouse-sql --json) ended for one card's query; nothing when its host did not answer.
     type: dict
     required: true
   memory_bytes:
@@ -34,7 +38,8 @@ EXAMPLES = r"""
 - name: Put the readings together
   ansible.builtin.set_fact:
     picture: >-
-      {{ readings | cdc.lakehouse.status_report(stream, memory_bytes=8589934592, freshness_seconds=60) }}
+      {{ readings | cdc.lakehouse.status_report(
+           stream, card, memory_bytes=8589934592, freshness_seconds=240) }}
 """
 
 RETURN = r"""
@@ -52,10 +57,14 @@ if TYPE_CHECKING:
 
 
 def status_report(
-    nodes: Mapping[str, Any], stream: Mapping[str, Any], memory_bytes: int, freshness_seconds: float
+    nodes: Mapping[str, Any],
+    stream: Mapping[str, Any],
+    card: Mapping[str, Any],
+    memory_bytes: int,
+    freshness_seconds: float,
 ) -> dict[str, Any]:
     """Put the readings together."""
-    picture: dict[str, Any] = report(nodes, stream, Limits(int(memory_bytes), float(freshness_seconds)))
+    picture: dict[str, Any] = report(nodes, stream, card, Limits(int(memory_bytes), float(freshness_seconds)))
     return picture
 
 

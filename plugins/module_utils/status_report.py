@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 LAYERS = ("bronze", "silver", "gold")
 GIB = 1024**3
+THRIFT = "on the host of the Thrift Server: journalctl -u spark-thrift -n 50"
 JOURNAL = "on the host of the pipeline: journalctl -u lakehouse-pipeline -n 50"
 
 
@@ -42,20 +44,26 @@ class Problem:
 
 
 def report(
-    nodes: Mapping[str, Mapping[str, Any]], stream: Mapping[str, Any], limits: Limits
+    nodes: Mapping[str, Mapping[str, Any]],
+    stream: Mapping[str, Any],
+    card: Mapping[str, Any],
+    limits: Limits,
 ) -> dict[str, Any]:
     """Put everything together.
 
     Args:
         nodes: What node_status says of each node; without `units` for a node that did not answer.
         stream: What stream_status says; nothing when the host of the pipeline did not answer.
+        card: How the run of a card's query by `lakehouse-sql --json` ended (rc, stdout, stderr).
         limits: From where on something is unhealthy.
     """
+    query, refused = _answer(card)
     pipeline = stream.get("pipeline", {})
     nodes = {name: node if "units" in node else {} for name, node in nodes.items()}
     problems = [
         *(problem for name, node in nodes.items() for problem in _node_problems(name, node, limits)),
         *_stream_problems(stream, limits),
+        *([Problem(f"a dashboard's query fails: {refused}", THRIFT)] if refused else []),
     ]
     return {
         "at": stream.get("now"),
@@ -68,10 +76,35 @@ def report(
         "slot": stream.get("slot") or None,
         "kafka_lag_records": pipeline.get("kafka", {}).get("total_lag"),
         "layers": pipeline.get("layers", {}),
+        "card": query and _card(query, pipeline.get("layers", {})),
         "tables": pipeline.get("tables", {}),
         "models": pipeline.get("models", {}),
         "quality": pipeline.get("quality", {}),
         "files": pipeline.get("files", {}),
+    }
+
+
+def _answer(card: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """The result of the card's query, or why there is none."""
+    if card.get("rc") == 124:
+        return None, "no answer within a minute"
+    try:
+        (result,) = json.loads(card["stdout"])
+    except (KeyError, ValueError):
+        return None, card.get("stderr") or card.get("msg") or "the host of the Thrift Server did not tell"
+    return (None, result["error"]) if "error" in result else (result, "")
+
+
+def _card(query: Mapping[str, Any], layers: Mapping[str, Any]) -> dict[str, Any]:
+    """How long the query takes, and a commit until the query's result shows it: to gold, and the query.
+
+    The Thrift Server reads a table's newest state with each query.
+    """
+    to_gold = layers.get("gold", {}).get("latency_seconds")
+    return {
+        "query_seconds": query["seconds"],
+        "latency_seconds": to_gold
+        and {name: round(to_gold[name] + query["seconds"], 3) for name in ("p50", "p95")},
     }
 
 
@@ -204,6 +237,8 @@ def screen(picture: Mapping[str, Any]) -> str:
     lines += _table(
         ["layer", "state", "age", "commit to layer p50", "p95", "batches", "restarts"], _layer_rows(picture)
     )
+    if picture["card"]:
+        lines += ["", _card_line(picture["card"])]
     lines += ["", *_file_lines(picture["files"]), *_quality_lines(picture["quality"])]
     for problem in picture["problems"]:
         lines += ["", f"! {problem['what']}", f"  -> {problem['do']}"]
@@ -230,6 +265,12 @@ def _layer_rows(picture: Mapping[str, Any]) -> Iterator[list[str]]:
         latency = state["latency_seconds"] or {"p50": None, "p95": None}
         times = [seconds(state["freshness_seconds"]), seconds(latency["p50"]), seconds(latency["p95"])]
         yield [name, state["state"], *times, str(state["batches"]), str(state["restarts"])]
+
+
+def _card_line(card: Mapping[str, Any]) -> str:
+    latency = card["latency_seconds"] or {"p50": None, "p95": None}
+    times = f"p50 {seconds(latency['p50'])}, p95 {seconds(latency['p95'])}"
+    return f"dashboards: a card's query takes {seconds(card['query_seconds'])}; commit to its result {times}"
 
 
 def _file_lines(files: Mapping[str, int]) -> Iterator[str]:

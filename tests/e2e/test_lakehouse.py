@@ -112,7 +112,12 @@ def test_the_status_is_healthy_and_tells_lag_and_latency(lab: Lab) -> None:
     for layer in status["layers"].values():
         assert layer["freshness_seconds"] < 240
         assert 0 < layer["latency_seconds"]["p50"] <= layer["latency_seconds"]["p95"]
-    assert "commit to layer" in lab.make("status").stdout
+    card = status["card"]
+    assert card["query_seconds"] > 0
+    for point, seconds in card["latency_seconds"].items():
+        assert seconds > status["layers"]["gold"]["latency_seconds"][point]
+    shown = lab.make("status").stdout
+    assert "commit to layer" in shown and "commit to its result" in shown
 
 
 def test_a_stopped_service_is_named_with_what_to_do(lab: Lab) -> None:

@@ -45,11 +45,13 @@ STREAM = {
     },
 }
 
+CARD = {"rc": 0, "stdout": '[{"columns": [], "rows": [], "seconds": 0.75}]', "stderr": ""}
+
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 
 
 def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None:
-    picture = report(NODES, STREAM, LIMITS)
+    picture = report(NODES, STREAM, CARD, LIMITS)
     assert (picture["healthy"], picture["problems"]) == (True, [])
     shown = screen(picture)
     assert shown.startswith("healthy\n")
@@ -62,6 +64,7 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
         "3.1 s",
         "in silver: orders 4",
         "in gold: kpis 1",
+        "a card's query takes 0.8 s; commit to its result p50 3.9 s, p95 5.0 s",
         "quality rules: 3; rows that break one: orders amount_range 1,234",
     ):
         assert part in shown
@@ -116,7 +119,7 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
 def test_what_is_wrong_is_named_with_what_to_do(change: Change, said: str) -> None:
     nodes, stream = copy.deepcopy(NODES), copy.deepcopy(STREAM)
     change(nodes, stream)
-    picture = report(nodes, stream, LIMITS)
+    picture = report(nodes, stream, CARD, LIMITS)
     assert not picture["healthy"]
     (problem,) = picture["problems"]
     assert said in problem["what"]
@@ -127,9 +130,38 @@ def test_what_is_wrong_is_named_with_what_to_do(change: Change, said: str) -> No
 
 
 def test_a_silent_host_of_the_pipeline_leaves_the_rest_readable() -> None:
-    picture = report({**NODES, "node2": {}}, {}, LIMITS)
+    picture = report({**NODES, "node2": {}}, {}, {}, LIMITS)
     assert "kafka" in screen(picture)
     assert not picture["healthy"]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        (
+            {"rc": 1, "stdout": "", "stderr": "No access to the Thrift Server"},
+            "No access to the Thrift Server",
+        ),
+        ({"rc": 0, "stdout": '[{"error": "no such table", "seconds": 1}]'}, "no such table"),
+        ({"rc": 124, "stdout": "", "stderr": ""}, "no answer within a minute"),
+        ({"msg": "no program lakehouse-sql"}, "no program lakehouse-sql"),
+        ({}, "did not tell"),
+    ],
+)
+def test_a_card_without_an_answer_is_a_problem(card: dict[str, Any], said: str) -> None:
+    picture = report(NODES, STREAM, card, LIMITS)
+    (problem,) = picture["problems"]
+    assert said in problem["what"]
+    assert picture["card"] is None
+    assert said in screen(picture)
+
+
+def test_before_anything_came_to_gold_a_card_has_no_latency() -> None:
+    stream = copy.deepcopy(STREAM)
+    stream["pipeline"]["layers"]["gold"]["latency_seconds"] = None
+    picture = report(NODES, stream, CARD, LIMITS)
+    assert picture["card"] == {"query_seconds": 0.75, "latency_seconds": None}
+    assert "commit to its result p50 -, p95 -" in screen(picture)
 
 
 def test_units_are_read_as_systemd_shows_them() -> None:
