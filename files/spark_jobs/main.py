@@ -8,14 +8,16 @@ import logging
 import sys
 from pathlib import Path
 
-from lakehouse import catalog, config, models, quality
+from lakehouse import catalog, config, models, quality, schedule
+
+_BATCH_WITHIN = 6 * 3600.0  # seconds
 
 
 def main() -> int:
     """Runs one job; returns the process's exit code."""
     parser = argparse.ArgumentParser(description="Jobs of the change-data-capture lakehouse.")
     parser.add_argument(
-        "job", choices=["bronze", "silver", "gold", "pipeline", "maintain", "verify", "catalog"]
+        "job", choices=["bronze", "silver", "gold", "pipeline", "batch", "maintain", "verify", "catalog"]
     )
     parser.add_argument("--config", type=Path, required=True, help="settings file (pipeline.yml)")
     parser.add_argument("--available-now", action="store_true", help="end when what is there now is done")
@@ -35,6 +37,15 @@ def main() -> int:
         return 2
     if arguments.job == "catalog":
         print(json.dumps(offered, indent=1))
+        return 0
+
+    if arguments.job == "batch":
+        try:
+            seconds = schedule.ask(settings.status_file, _BATCH_WITHIN)
+        except schedule.ScheduleError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        print(f"Silver and gold have what was committed {seconds:.0f} s ago.")
         return 0
 
     from lakehouse import maintenance, pipeline, spark

@@ -15,7 +15,7 @@ description:
   - Changes nothing.
 options:
   units:
-    description: Units to look at, without C(.service).
+    description: Units to look at, services without their C(.service), timers with C(.timer).
     type: list
     elements: str
     required: true
@@ -77,7 +77,7 @@ def main() -> None:
     )
     units = {}
     if module.params["units"]:
-        names = [name + ".service" for name in module.params["units"]]
+        names = [name if name.endswith(".timer") else name + ".service" for name in module.params["units"]]
         command = ["systemctl", "show", "--timestamp=unix", "--property=" + PROPERTIES] + names
         units = units_from_show(module.run_command(command, check_rc=True)[1])
     module.exit_json(

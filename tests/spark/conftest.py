@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import broker
 import pytest
+from broker import Broker
+from chain import Chain
 from pyspark.sql import SparkSession
 
 from tools import local_spark
@@ -16,3 +20,16 @@ def spark() -> Iterator[SparkSession]:
     session = local_spark.session("tests", memory="1500m", java_options=["-XX:TieredStopAtLevel=1"])
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker."""
+    with broker.running(local_spark.jars("kafka"), tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture
+def chain(spark: SparkSession, kafka: Broker, tmp_path: Path) -> Chain:
+    """The way from Kafka to gold, empty."""
+    return Chain(spark, kafka, tmp_path)

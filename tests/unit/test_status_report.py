@@ -158,7 +158,7 @@ def test_a_card_without_an_answer_is_a_problem(card: dict[str, Any], said: str) 
 
 def test_before_anything_came_to_gold_a_card_has_no_latency() -> None:
     stream = copy.deepcopy(STREAM)
-    stream["pipeline"]["layers"]["gold"]["latency_seconds"] = None
+    stream["pipeline"]["layers"]["gold"]["latency_seconds"] = None  # type: ignore[index]
     picture = report(NODES, stream, CARD, LIMITS)
     assert picture["card"] == {"query_seconds": 0.75, "latency_seconds": None}
     assert "commit to its result p50 -, p95 -" in screen(picture)

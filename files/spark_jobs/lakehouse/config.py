@@ -105,6 +105,8 @@ class Config:
     gold_models: Path
     status_file: Path
     state: Path
+    scheduled: bool = False
+    """Silver and gold work when they are asked to, see `schedule`; else at their triggers."""
 
     def table(self, name: str) -> Table:
         """The table of that full or short name."""
@@ -161,6 +163,7 @@ def parse(data: Any, origin: str = "pipeline.yml") -> Config:
         gold_models=Path(root.text("gold_models")),
         status_file=Path(root.text("status_file")),
         state=Path(root.text("state")),
+        scheduled=root.flag("scheduled", default=False),
     )
 
 

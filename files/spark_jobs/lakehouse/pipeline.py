@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pyspark.sql import SparkSession
 
-from lakehouse import bronze, requests, silver
+from lakehouse import bronze, requests, schedule, silver
 from lakehouse.bronze import Bronze
 from lakehouse.config import Config
 from lakehouse.gold import Gold
@@ -22,6 +22,7 @@ from lakehouse.silver import Silver
 from lakehouse.status import LAYERS, Status
 
 _WRITE_STATUS_EVERY = 2.0
+_LOOK_FOR_REQUESTS_EVERY = 0.5
 _RAN_WELL = 300.0  # seconds after which a failure is a new one, not one more in a row
 _STOP_WITHIN = 15.0  # seconds for all layers together; the unit kills after 25
 
@@ -58,10 +59,11 @@ def run_now(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYER
 
 def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -> None:
     """Runs layers side by side until SIGTERM or SIGINT, which lets what is under way come to its end."""
+    scheduled = config.scheduled and layers == LAYERS
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    status = Status(layers)
+    status = Status(layers, scheduled=scheduled)
     create_tables(spark, config)
     requests.fulfil(spark, config)
     threads = [
@@ -72,7 +74,11 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
             daemon=True,
         )
         for name in layers
+        if not (scheduled and name in schedule.LAYERS)
     ]
+    if scheduled:
+        batches = Batches(spark, config, status)
+        threads.append(threading.Thread(target=batches.run, args=(stop,), name="batches", daemon=True))
     maintenance = Maintenance(spark, config, status)
     threads.append(threading.Thread(target=maintenance.run, args=(stop,), name=maintenance.name, daemon=True))
     for thread in threads:
@@ -101,6 +107,40 @@ def supervise(spark: SparkSession, config: Config, status: Status, name: str, st
             log.exception("%s failed; next start in %.0f s", name, wait)
             status.failed(name, error)
             stop.wait(wait)
+
+
+class Batches:
+    """Runs silver and then gold whenever a batch is asked for, and once at the start."""
+
+    def __init__(self, spark: SparkSession, config: Config, status: Status) -> None:
+        self._spark = spark
+        self._config = config
+        self._status = status
+        self._backoff = Backoff()
+
+    def run(self, stop: threading.Event) -> None:
+        """Runs until told to stop; a batch that fails is tried again after a while."""
+        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", "batches")
+        asked: float | None = time.time()  # for what came while the pipeline was away
+        while not stop.wait(_LOOK_FOR_REQUESTS_EVERY):
+            if schedule.taken(self._config.status_file):
+                asked = time.time()
+            # A request is for all that was committed by then: bronze has to have it first.
+            has = self._status.source_as_of(schedule.LAYERS[0])
+            if asked and has and has >= asked and self._backoff.due and self._batch(stop):
+                asked = None
+
+    def _batch(self, stop: threading.Event) -> bool:
+        for name in schedule.LAYERS:
+            try:
+                LAYER_TYPES[name](self._spark, self._config, self._status).run(stop, available_now=True)
+            except Exception as error:
+                wait = self._backoff.failed()
+                log.exception("%s failed; next try in %.0f s", name, wait)
+                self._status.failed(name, error)
+                return False
+        self._backoff.succeeded()
+        return True
 
 
 def _write(status: Status, path: Path) -> None:

@@ -20,8 +20,9 @@ LAYERS = ("bronze", "silver", "gold")
 class Status:
     """The state of layers, tables and models; all layers' threads write into it."""
 
-    def __init__(self, layers: Sequence[str] = LAYERS) -> None:
+    def __init__(self, layers: Sequence[str] = LAYERS, *, scheduled: bool = False) -> None:
         self._lock = threading.Lock()
+        self._scheduled = scheduled
         self._started = time.time()
         self._stopping = False
         self._layers: dict[str, dict[str, Any]] = {
@@ -121,6 +122,7 @@ class Status:
                 "written_at": now,
                 "started_at": self._started,
                 "state": self._state(),
+                "scheduled": self._scheduled,
                 "layers": layers,
                 "tables": {name: dict(facts) for name, facts in self._tables.items()},
                 "models": {name: dict(facts) for name, facts in self._models.items()},

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from lakehouse_verify import bronze, gold, history, kafka, progress
 from lakehouse_verify.bronze import Extent, Partition
@@ -101,11 +102,17 @@ class Verification:
     def _await_layers(self, extents: Mapping[Partition, Extent]) -> None:
         """Wait until every layer has passed the ends of the topics; one that does not is a finding."""
         deadline, now = self._deadline(), time.time()
+        self._ask_for_batch()
         for layer in ("bronze", "silver", "gold"):
             passed = progress.wait(partial(self._is_complete, layer, now), deadline)
             if layer == "bronze":  # its offsets tell, too
                 passed = passed and bronze.has_passed(self._run_sql, extents)
             self._note(Finding(layer, "all tables", "passes the cut in time", int(not passed)))
+
+    def _ask_for_batch(self) -> None:
+        """With a schedule silver and gold work when they are asked to."""
+        if self._settings.batch_request:
+            progress.ask_for_batch(Path(self._settings.batch_request))
 
     def _is_complete(self, layer: str, moment: float) -> bool:
         return progress.complete_as_of(self._settings.status_file, layer) > moment
@@ -138,6 +145,7 @@ class Verification:
             with self._source.cut() as cut:
                 before = read(keys, partial(_source_reader, cut))
                 progress.wait(cut.is_delivered, deadline)
+            self._ask_for_batch()
             progress.wait(partial(self._is_complete, "silver", time.time()), deadline)
             found = read(keys, lambda some: some.silver)
             with self._source.cut() as cut:

@@ -25,6 +25,7 @@ class Settings:
         mask_salt: The secret that these hashes begin with; empty when nothing is masked.
         thrift: How to reach the Thrift Server, in the keywords of pyhive.hive.connect.
         status_file: Where the pipeline says how far it has come.
+        batch_request: A file to make when silver and gold have to work; empty: they do so by themselves.
         deadline: How long the layers may take to pass the cut, and after it keys to settle, in seconds.
     """
 
@@ -36,6 +37,7 @@ class Settings:
     mask_salt: str
     thrift: Mapping[str, Any]
     status_file: Path
+    batch_request: str
     deadline: float
 
     def topic(self, table: str) -> str:
