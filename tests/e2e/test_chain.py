@@ -289,6 +289,7 @@ def test_a_renamed_column_stops_its_table_alone_until_it_is_made_anew(lab: Lab, 
     assert "its column label is called title now" in refused.stdout
     lab.playbook("rebuild", "-e", SIX)
     lab.playbook("resnapshot", "-e", SIX, "-e", json.dumps({"resnapshot_tables": ["public.things"]}))
+    lab.playbook("site", "-e", SIX)
     (current,) = lab.sql("select * from silver.things where id = 900000")
     assert (list(current), current["title"]) == (["id", "title", "size", "color"], "renamed")
     verify(lab)

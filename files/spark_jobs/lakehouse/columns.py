@@ -55,5 +55,5 @@ def differences(table: Table, there: Mapping[str, str], numbers: Mapping[str, in
 def _message(table: Table, change: str) -> str:
     return (
         f"{table.name}: {change}. Its events are kept in bronze. Change it back, or make silver anew: "
-        "rebuild.yml, then resnapshot.yml for this table"
+        "rebuild.yml, then resnapshot.yml for this table, then site.yml"
     )
