@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle import file_name
 from lakehouse import spark
 from pyspark.sql import SparkSession
 
@@ -48,8 +49,7 @@ def jars(entry: str) -> list[Path]:
         FileNotFoundError: One of them is not there.
     """
     files = yaml.safe_load(_LOCK.read_text(encoding="utf-8"))[entry]["files"]
-    wanted = [file["maven"].split(":") for file in files if "maven" in file]
-    found = [cache() / "files" / f"{name}-{version}.jar" for _, name, *rest, version in wanted if not rest]
+    found = [cache() / "files" / file_name(file) for file in files if "maven" in file]
     if missing := [str(path) for path in found if not path.exists()]:
         raise FileNotFoundError(f"not in the artifact cache: {', '.join(missing)}; `make jars` brings them")
     return found
