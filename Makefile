@@ -62,7 +62,7 @@ test-all: image jars lint  ## all tests
 
 .PHONY: test-fast
 test-fast: jars lint  ## what needs no Docker: what CI runs
-	@pytest tests/unit tests/spark
+	@$(SIDE_BY_SIDE) tests/unit tests/spark
 
 .PHONY: bench
 bench: jars  ## what the work costs: a table, and build/bench/results.json
@@ -70,11 +70,7 @@ bench: jars  ## what the work costs: a table, and build/bench/results.json
 
 .PHONY: lint
 lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on the built collection
-	@ruff check
-	@mypy
-	@yamllint --strict .
-	@ansible-lint --offline
-	@python tools/sanity.py
+	@ansible-lint --offline & wait_for=$$!; ruff check; mypy; yamllint --strict .; python tools/sanity.py; wait $$wait_for
 
 .PHONY: image
 image: venv  ## build the image of a node, which the Molecule scenarios use

@@ -67,10 +67,9 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
         assert not second_check.changed
         assert bool(drifted) == (ROOT / "molecule" / scenario / "drift.yml").exists()
         if drifted:
-            check, run, again = drifted
+            check, run = drifted
             assert run.changed, "the planted drift was not found"
             assert truth.lies(check, run, scenario) == []
-            assert not again.changed
     finally:
         molecule(scenario, "destroy", changes=tmp_path / "destroyed")
         shutil.rmtree(tmp_path, ignore_errors=True)
