@@ -1,7 +1,7 @@
 """Runs the benchmarks: `make bench`.
 
-Each is a module with `run(spark)`, which gives measures. They are told on the screen and in
-build/bench/results.json, as `measures`.
+Each is a module with `run(spark)`, which gives measures. They are told on the screen, in
+build/bench/results.json as `measures`, and plotted in build/bench/results.html.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks import cost_of_history
+from benchmarks import cost_of_history, scd2
 from benchmarks.measure import Measure, table
+from benchmarks.page import page
 from tools import local_spark
 
-BENCHMARKS = (cost_of_history,)
+BENCHMARKS = (scd2, cost_of_history)
 _RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench" / "results.json"
 
 
@@ -30,7 +31,9 @@ def main() -> None:
     _RESULTS.parent.mkdir(parents=True, exist_ok=True)
     told = {"measures": [measure.as_json() for measure in measures]}
     _RESULTS.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\n{table(measures)}\n\n{_RESULTS}, after {time.monotonic() - began:.0f} s")
+    shown = _RESULTS.with_suffix(".html")
+    shown.write_text(page(measures), encoding="utf-8")
+    print(f"\n{table(measures)}\n\n{_RESULTS}, {shown}, after {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
 from lakehouse import bronze, config, models, pipeline
 from lakehouse.bronze import MAX_RECORDS
 from lakehouse.delta_log import TableLog
@@ -63,7 +64,10 @@ class Lake:
 
     def tell(self, changes: Iterable[Change]) -> None:
         """Appends changes to bronze."""
-        rows = bronze_rows(self.shop.records(changes))
+        self.tell_rows(bronze_rows(self.shop.records(changes)))
+
+    def tell_rows(self, rows: pa.Table) -> None:
+        """Appends rows to bronze."""
         self._bronze.append(rows, bronze.STATS, {"writer": "benchmark"}, self._bronze.version)
 
     def silver(self) -> None:
@@ -132,11 +136,11 @@ def with_history(spark: SparkSession, rows: int) -> Iterator[Lake]:
     """
     kept = local_spark.cache() / "bench" / f"{_recipe()}-{rows}"
     if not kept.exists():
-        with _scratch() as folder:
+        with scratch() as folder:
             print(f"building a history of {rows:,} rows, once", flush=True)
             Lake(spark, folder).build(rows)
             folder.rename(kept)
-    with _scratch() as folder:
+    with scratch() as folder:
         shutil.copytree(kept, folder, dirs_exist_ok=True, copy_function=_copy)
         yield Lake(spark, folder)
 
@@ -146,7 +150,7 @@ def _recipe() -> str:
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
     """A folder in the cache that is gone afterwards."""
     parent = local_spark.cache() / "bench"
     parent.mkdir(parents=True, exist_ok=True)

@@ -128,13 +128,13 @@ class Measure:
 
 def table(measures: Sequence[Measure]) -> str:
     """The measures as a table for the screen."""
-    head = ("measure", "unit", "median", "min", "max", "runs", "goal", "")
+    head = ("measure", "unit", "median", "min", "max", "runs", "goal", "", "peers")
     rows = [head, *map(_row, measures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         texts = [
-            text.ljust(width) if place < 2 else text.rjust(width)
+            text.rjust(width) if 2 <= place < 7 else text.ljust(width)
             for place, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(texts).rstrip())
@@ -147,6 +147,7 @@ def _row(measure: Measure) -> tuple[str, ...]:
     return (
         *(measure.name, measure.unit, *map(_figure, figures)),
         *(str(len(measure.runs)), measure.goal or "", met),
+        ", ".join(f"{name}: {_figure(figure)}" for name, figure in measure.peers.items()),
     )
 
 
