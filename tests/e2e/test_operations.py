@@ -75,6 +75,33 @@ def everything_goes_on(lab: Lab) -> None:
 
 
 @pytest.mark.long
+def test_silver_and_gold_on_a_schedule(lab: Lab, tmp_path: Path) -> None:
+    on_schedule = ("-e", "lakehouse_schedule=Mon..Fri 03:00")
+    lab.playbook("cluster", *on_schedule)
+    try:
+        assert lab.run("node2", "systemctl", "is-active", "lakehouse-batch.timer") == "active"
+        again = lab.playbook("cluster", *on_schedule, environment=truth.environment(tmp_path))
+        assert truth.runs(tmp_path, "cluster")[-1].changed == frozenset(), again.stdout
+        ((product,),) = lab.psql(
+            "insert into products (sku, name, category, price, active) "
+            "values (clock_timestamp(), 'Waits', 'toys', 1, false) returning product_id"
+        )
+        event = f"select 1 from bronze.products where key like '%:{product}}}%'"
+        current = f"select 1 from silver.products where product_id = {product}"
+        eventually("its event in bronze", lambda: lab.sql(event))
+        assert not lab.sql(current)
+        lab.run("node2", "systemctl", "start", "lakehouse-batch")
+        assert lab.sql(current)
+        lab.psql(f"delete from products where product_id = {product}")
+        assert "no difference" in lab.playbook("verify", *on_schedule).stdout
+        lab.playbook("status", *on_schedule)
+    finally:
+        lab.playbook("cluster")
+    assert lab.run("node2", "systemctl", "is-active", "lakehouse-batch.timer", check=False) == "inactive"
+    everything_goes_on(lab)
+
+
+@pytest.mark.long
 def test_all_nodes_restarted_at_once_go_on(lab: Lab) -> None:
     subprocess.run(
         ["docker", "restart", *(f"cdc-lakehouse-{node}" for node in lab.nodes)], check=True, timeout=180

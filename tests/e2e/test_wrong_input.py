@@ -36,6 +36,12 @@ def test_too_little_memory(lab: Lab) -> None:
     assert "lakehouse_memory_budget" in said
 
 
+def test_a_schedule_that_is_none(lab: Lab) -> None:
+    said = refused(lab, "--limit", "node2", "-e", "lakehouse_schedule=sometimes", playbook="cluster")
+    assert "lakehouse_schedule is 'sometimes'" in said
+    assert "*:0/15" in said
+
+
 def test_two_hosts_for_a_part_that_is_one(lab: Lab, tmp_path: Path) -> None:
     more = tmp_path / "more.yml"
     more.write_text("pipeline: {hosts: {node3: }}\n", encoding="utf-8")
