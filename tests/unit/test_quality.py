@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from lakehouse import catalog, quality
 from lakehouse.config import Column, ConfigError, Table, parse
 from lakehouse.quality import QualityError
@@ -125,6 +127,21 @@ def test_before_the_source_is_there_its_columns_are_not_missed() -> None:
 def test_views_without_rules_have_nothing_of_them() -> None:
     table = Table("public.t", ("id",), (Column("id", "bigint"),), ())
     assert all("_quality" not in view["query"] for view in catalog.views(table))
-    assert {"database": "silver", "name": "quality"} in catalog.entries(
-        parse({**GOOD, "gold_models": str(JOBS.parent / "gold")})
+    entries = catalog.entries(parse({**GOOD, "gold_models": str(JOBS.parent / "gold")}))
+    assert {"database": "silver", "name": "quality", "state": "absent"} in entries
+
+
+@pytest.mark.parametrize("rules", [[], [{"column": "order_id", "min": 1}]])
+def test_the_catalog_is_what_the_role_that_registers_it_takes(rules: list[dict[str, object]]) -> None:
+    table = {**GOOD["tables"][0], "quality": rules}
+    entries = catalog.entries(parse({**GOOD, "tables": [table], "gold_models": str(JOBS.parent / "gold")}))
+    specs = yaml.safe_load((JOBS.parents[1] / "roles/thrift/meta/argument_specs.yml").read_text())
+    (taken,) = (
+        entry["options"]["thrift_catalog"]
+        for entry in specs["argument_specs"].values()
+        if "thrift_catalog" in entry["options"]
     )
+    checked = ArgumentSpecValidator({"tables": taken}).validate({"tables": entries})
+    assert checked.error_messages == []
+    for entry in checked.validated_parameters["tables"]:
+        assert (entry["state"] == "absent") != bool(entry["location"] or entry["query"])

@@ -61,7 +61,7 @@ def counts(config: Config) -> list[dict[str, Any]]:
         if table.quality
     ]
     if not selects:
-        return [{"database": "silver", "name": quality.VIEW}]
+        return [{"database": "silver", "name": quality.VIEW, "state": "absent"}]
     comment = "How many current rows break each quality rule"
     return [_view("silver", quality.VIEW, " UNION ALL ".join(selects), comment)]
 
