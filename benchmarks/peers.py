@@ -17,21 +17,18 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
+from benchmarks.shop import TABLES
+
 Versions = Counter[tuple[int, str, int, int | None]]
 
-_ORDER = {
-    "order_id": pl.Int64,
-    "customer_id": pl.Int64,
-    "status": pl.String,
-    "amount": pl.String,
-    "currency": pl.String,
-    "note": pl.String,
-    "created_at": pl.String,
-    "updated_at": pl.String,
+_KINDS = {
+    column.name: "bigint" if column.type == "bigint" else "string"  # as the events tell them
+    for table in TABLES
+    if table.short_name == "orders"
+    for column in table.columns
 }
-_SPARK_ORDER = ", ".join(
-    f"{name} {'bigint' if kind is pl.Int64 else 'string'}" for name, kind in _ORDER.items()
-)
+_SPARK_ORDER = ", ".join(f"{name} {kind}" for name, kind in _KINDS.items())
+_POLARS_ORDER = {name: pl.Int64 if kind == "bigint" else pl.String for name, kind in _KINDS.items()}
 _TIMES = ("created_at", "updated_at")
 
 
@@ -95,7 +92,7 @@ class PolarsDeltaRs:
 
 def _versions(bronze: pa.Table) -> pl.DataFrame:
     """A version an event; `first` tells the first of its order in the batch."""
-    row = pl.Struct(_ORDER)
+    row = pl.Struct(_POLARS_ORDER)
     event = pl.Struct({"after": row, "source": pl.Struct({"ts_us": pl.Int64}), "op": pl.String})
     told = pl.DataFrame(pl.from_arrow(bronze.select(["offset", "value"])))
     parsed = told.lazy().select(
@@ -105,7 +102,7 @@ def _versions(bronze: pa.Table) -> pl.DataFrame:
     source = pl.col("event").struct.field("source")
     return (
         parsed.select(
-            *(after.struct.field(name) for name in _ORDER),
+            *(after.struct.field(name) for name in _POLARS_ORDER),
             pl.from_epoch(source.struct.field("ts_us"), "us").dt.replace_time_zone("UTC").alias("valid_from"),
             "began",
         )
@@ -144,9 +141,7 @@ class LatestPerKey:
     def take(self, bronze: pa.Table) -> None:
         """A MERGE."""
         rows = self._spark.createDataFrame(bronze.select(["offset", "value"]))
-        event = F.from_json(
-            F.col("value").cast("string"), f"after struct<{_struct(_SPARK_ORDER)}>, op string"
-        )
+        event = F.from_json(F.col("value").cast("string"), f"after struct<{_SPARK_ORDER}>, op string")
         newest = F.row_number().over(Window.partitionBy("order_id").orderBy(F.desc("began")))
         latest = (
             rows.select(event.alias("event"), F.col("offset").alias("began"))
@@ -168,9 +163,3 @@ class LatestPerKey:
         """What its table says."""
         rows = self._spark.read.format("delta").load(self._path).select("order_id", "status", "began")
         return Counter((row.order_id, row.status, row.began, None) for row in rows.collect())
-
-
-def _struct(columns: str) -> str:
-    return ", ".join(
-        f"{name}: {kind}" for name, kind in (column.split(" ") for column in columns.split(", "))
-    )

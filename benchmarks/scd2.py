@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ from benchmarks.measure import Cost, Measure, cost
 from benchmarks.peers import LatestPerKey, Peer, PolarsDeltaRs, Versions
 from benchmarks.shop import Change, Shop, bronze_rows
 
-BULK, HISTORY = 200_000, 200_000
+HISTORY = 200_000
 _RUNS, _WARM_UP = 5, 2
 
 
@@ -51,24 +51,29 @@ class Ours:
         return Counter((row.order_id, row.status, row.began, row.ended) for row in told.collect())
 
 
+CONTENDERS: dict[str, Callable[[SparkSession, Path], Peer]] = {
+    Ours.name: Ours,
+    PolarsDeltaRs.name: lambda _, folder: PolarsDeltaRs(folder),
+    LatestPerKey.name: LatestPerKey,
+}
+
+
 def run(spark: SparkSession) -> Iterator[Measure]:
     """Measures."""
     shop = Shop()
-    events = _orders(shop, shop.history(BULK))
-    contenders = [Ours.name, PolarsDeltaRs.name, LatestPerKey.name]
-    bulk: dict[str, list[Cost]] = {name: [] for name in contenders}
+    events = _orders(shop, shop.history(HISTORY))
+    bulk: dict[str, list[Cost]] = {name: [] for name in CONTENDERS}
     for number in range(_RUNS):
         print(f"\r  bulk {number + 1} of {_RUNS}", end="", flush=True)
-        for name in contenders:
+        for name, begin in CONTENDERS.items():
             with scratch() as folder:
-                contender = _begin(name, spark, folder)
+                contender = begin(spark, folder)
                 gc.collect()
                 with cost(folder) as spent:
                     contender.take(events)
                 bulk[name].append(spent)
     print(flush=True)
-    with ExitStack() as stack:
-        batches, wrong = _batches(spark, shop, events, contenders, stack)
+    batches, wrong = _batches(spark, shop, events)
     rates = {name: [events.num_rows / one.cpu for one in costs] for name, costs in bulk.items()}
     yield _told("history in bulk", "rows/CPU-s", rates, wrong, at_least=80_000)
     polars = rates[PolarsDeltaRs.name]
@@ -80,34 +85,27 @@ def run(spark: SparkSession) -> Iterator[Measure]:
     yield _told(f"1,000 changes on {HISTORY:,} versions, written", "bytes", written, wrong)
 
 
-def _batches(
-    spark: SparkSession, shop: Shop, events: pa.Table, contenders: list[str], stack: ExitStack
-) -> tuple[dict[str, list[Cost]], set[str]]:
+def _batches(spark: SparkSession, shop: Shop, events: pa.Table) -> tuple[dict[str, list[Cost]], set[str]]:
     """What each batch cost each contender, and who told something else than the events."""
-    folders = {name: stack.enter_context(scratch()) for name in contenders}
-    running = {name: _begin(name, spark, folder) for name, folder in folders.items()}
     told = [events]
-    for contender in running.values():
-        contender.take(events)
-    costs: dict[str, list[Cost]] = {name: [] for name in contenders}
-    for number in range(_WARM_UP + _RUNS):
-        print(f"\r  batch {number + 1} of {_WARM_UP + _RUNS}", end="", flush=True)
-        told.append(_orders(shop, shop.batch(recent=0.0)))
-        for name, contender in running.items():
-            gc.collect()
-            with cost(folders[name]) as spent:
-                contender.take(told[-1])
-            if number >= _WARM_UP:
-                costs[name].append(spent)
-    print(flush=True)
-    right = _expected(pa.concat_tables(told))
-    return costs, {name for name, contender in running.items() if contender.seen() != right}
-
-
-def _begin(name: str, spark: SparkSession, folder: Path) -> Peer:
-    if name == Ours.name:
-        return Ours(spark, folder)
-    return PolarsDeltaRs(folder) if name == PolarsDeltaRs.name else LatestPerKey(spark, folder)
+    costs: dict[str, list[Cost]] = {name: [] for name in CONTENDERS}
+    with ExitStack() as stack:
+        folders = {name: stack.enter_context(scratch()) for name in CONTENDERS}
+        running = {name: begin(spark, folders[name]) for name, begin in CONTENDERS.items()}
+        for contender in running.values():
+            contender.take(events)
+        for number in range(_WARM_UP + _RUNS):
+            print(f"\r  batch {number + 1} of {_WARM_UP + _RUNS}", end="", flush=True)
+            told.append(_orders(shop, shop.batch(recent=0.0)))
+            for name, contender in running.items():
+                gc.collect()
+                with cost(folders[name]) as spent:
+                    contender.take(told[-1])
+                if number >= _WARM_UP:
+                    costs[name].append(spent)
+        print(flush=True)
+        right = _expected(pa.concat_tables(told))
+        return costs, {name for name, contender in running.items() if contender.seen() != right}
 
 
 def _orders(shop: Shop, changes: Iterator[Change]) -> pa.Table:
