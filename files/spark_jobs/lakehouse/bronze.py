@@ -171,7 +171,10 @@ class Bronze:
         if not records.num_rows:
             return
         rows = self._envelopes.bronze_rows(records, epochs, time.time_ns() // 1000)
-        self._version = self._log.append(rows, STATS, {"writer": self._writer}, self._version)
+        try:
+            self._version = self._log.append(rows, STATS, {"writer": self._writer}, self._version)
+        finally:
+            self._status.changed(self.name)
         changes = rows.filter(pc.fill_null(pc.not_equal(rows["op"], "r"), False))["source_ts"]
         committed = pc.divide(pc.drop_null(changes).cast(pa.int64()), 1000).to_pylist()
         self._status.batch(self.name, time.monotonic() - began, rows.num_rows, [latency.sample(committed)])

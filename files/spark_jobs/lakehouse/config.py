@@ -85,7 +85,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Triggers:
-    """Seconds between two looks of a layer for new work, and between two cleanings of the tables' files."""
+    """Seconds between looks into Kafka, between batches of silver and of gold at least, between cleanings."""
 
     bronze: float = 10.0
     silver: float = 10.0

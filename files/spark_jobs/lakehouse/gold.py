@@ -19,7 +19,7 @@ from pyroaring import BitMap64
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, latency, layout, models, pgtypes, values
+from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
 from lakehouse.latency import Sample
@@ -249,17 +249,15 @@ class Gold:
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
         """Runs until told to stop, or with `available_now` until gold has what silver has now."""
         self._status.running(self.name)
-        while not stop.is_set():
-            began, as_of = time.monotonic(), self._status.source_as_of(self.name)
-            complete = self.step(stop)
-            if complete:
-                self._status.complete(self.name, as_of)
-            if available_now:
-                failed = [progress.table.model.name for progress in self._models if not progress.known]
-                if failed and not stop.is_set():
-                    raise GoldError(f"these models failed, see the log: {', '.join(failed)}")
-                return
-            stop.wait(max(0.0, self._config.triggers.gold - (time.monotonic() - began)))
+        if not available_now:
+            pace.follow(self._status, self.name, self._config.triggers.gold, self.step, stop)
+            return
+        as_of = self._status.source_as_of(self.name)
+        if self.step(stop):
+            self._status.complete(self.name, as_of)
+        failed = [progress.table.model.name for progress in self._models if not progress.known]
+        if failed and not stop.is_set():
+            raise GoldError(f"these models failed, see the log: {', '.join(failed)}")
 
     def step(self, stop: threading.Event) -> bool:
         """Brings every model up to silver; true when all are."""
@@ -294,6 +292,7 @@ class Gold:
             counts.refresh(silver)
         except Exception as error:
             counts.forget()
+            self._status.changed("silver")  # as far as this layer is concerned: it has to try again
             wait = counting.backoff.failed()
             log.exception("the quality counts of silver.%s failed; next try in %.0f s", name, wait)
             self._status.quality(name, **failure(error))

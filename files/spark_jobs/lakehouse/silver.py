@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import columns, delta_io, latency, pgtypes
+from lakehouse import columns, delta_io, latency, pace, pgtypes
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
@@ -137,17 +137,15 @@ class Silver:
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
         """Runs until told to stop, or with `available_now` until silver has what bronze has now."""
         self._status.running(self.name)
-        while not stop.is_set():
-            began, as_of = time.monotonic(), self._status.source_as_of(self.name)
-            complete = self.step(stop)
-            if complete:
-                self._status.complete(self.name, as_of)
-            if available_now:
-                failed = [progress.table.table.name for progress in self._tables if progress.version is None]
-                if failed and not stop.is_set():
-                    raise SilverError(f"these tables failed, see the log: {', '.join(failed)}")
-                return
-            stop.wait(max(0.0, self._config.triggers.silver - (time.monotonic() - began)))
+        if not available_now:
+            pace.follow(self._status, self.name, self._config.triggers.silver, self.step, stop)
+            return
+        as_of = self._status.source_as_of(self.name)
+        if self.step(stop):
+            self._status.complete(self.name, as_of)
+        failed = [progress.table.table.name for progress in self._tables if progress.version is None]
+        if failed and not stop.is_set():
+            raise SilverError(f"these tables failed, see the log: {', '.join(failed)}")
 
     def step(self, stop: threading.Event) -> bool:
         """Applies what bronze has; true when every table has it all."""
@@ -178,6 +176,7 @@ class Silver:
                     continue
                 began = time.monotonic()
                 events = table.apply(rows, bronze, since if new is None else news.upto)
+                self._status.changed(self.name)
                 committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
                 self._status.batch(
                     self.name, time.monotonic() - began, len(events), [latency.sample(committed)]
@@ -185,6 +184,7 @@ class Silver:
                 self._status.files(f"silver.{name}", table.upkeep.after_batch())
         except Exception as error:
             progress.version = None
+            self._status.changed(self.name)
             wait = progress.backoff.failed()
             log.exception("silver.%s failed; next try in %.0f s", name, wait)
             self._status.table(name, **failure(error))

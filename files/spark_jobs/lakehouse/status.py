@@ -30,6 +30,7 @@ class Status:
             for name in layers
         }
         self._as_of: dict[str, float] = {}
+        self._changes = dict.fromkeys(layers, 0)
         self._latencies = {name: LatencyWindow() for name in layers}
         self._tables: dict[str, dict[str, Any]] = {}
         self._models: dict[str, dict[str, Any]] = {}
@@ -64,7 +65,7 @@ class Status:
 
     def source_as_of(self, layer: str) -> float | None:
         """The moment whose commits the layer holds once it holds what is there now; None: unknown."""
-        before = LAYERS[LAYERS.index(layer) - 1]
+        before = _before(layer)
         with self._lock:
             return self._as_of.get(before) if before in self._layers else time.time()
 
@@ -73,6 +74,15 @@ class Status:
         if as_of is not None:
             with self._lock:
                 self._as_of[layer] = as_of
+
+    def changed(self, layer: str) -> None:
+        """The layer has, or may have, changed its tables."""
+        with self._lock:
+            self._changes[layer] += 1
+
+    def changes_before(self, layer: str) -> int | None:
+        """How often the layer before has changed its tables; None: it runs elsewhere, nobody knows."""
+        return self._changes.get(_before(layer))
 
     def table(self, name: str, **facts: Any) -> None:
         """Facts about a table in silver."""
@@ -150,6 +160,10 @@ class Status:
         new.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
         new.chmod(0o644)
         new.replace(path)
+
+
+def _before(layer: str) -> str:
+    return LAYERS[LAYERS.index(layer) - 1]
 
 
 def failure(error: BaseException) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""When a layer works: as soon as the layer before has changed something, at most at its trigger's pace.
+
+The layers live in one application, so each hears from the one before; none asks the object store whether
+there is something new. While nothing changes in the source, nothing is read or written there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from lakehouse.status import Status
+
+_LISTEN_EVERY = 0.1
+
+
+def follow(
+    status: Status,
+    layer: str,
+    trigger: float,
+    step: Callable[[threading.Event], bool],
+    stop: threading.Event,
+) -> None:
+    """Runs a layer's steps until told to stop.
+
+    Args:
+        status: Where the layers say what they did.
+        layer: The layer's name.
+        trigger: The least number of seconds from the beginning of a step to that of the next one.
+        step: Applies what the layer before has; false when something of it is left to do.
+        stop: Ends it.
+    """
+    applied = None
+    due = time.monotonic()
+    while not stop.is_set():
+        # In this order: what was complete then is among the changes that are known now.
+        as_of, changes = status.source_as_of(layer), status.changes_before(layer)
+        if (applied is None or changes != applied) and time.monotonic() >= due:
+            due = time.monotonic() + trigger
+            applied = changes if step(stop) else None
+        if applied is not None and changes == applied:
+            status.complete(layer, as_of)
+        stop.wait(_LISTEN_EVERY)
