@@ -10,12 +10,12 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks import cost_of_history, scd2
+from benchmarks import chain, cost_of_history, scd2
 from benchmarks.measure import Measure, table
 from benchmarks.page import page
 from tools import local_spark
 
-BENCHMARKS = (scd2, cost_of_history)
+BENCHMARKS = (scd2, chain, cost_of_history)
 _RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench" / "results.json"
 
 

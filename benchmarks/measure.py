@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,13 +35,18 @@ class Cost:
 
 
 @contextmanager
-def cost(folder: Path) -> Iterator[Cost]:
-    """Measures the work done inside, and what it left of the Delta tables anywhere below a folder."""
+def cost(folder: Path, without: Collection[int] = ()) -> Iterator[Cost]:
+    """Measures the work done inside, and what it left of the Delta tables anywhere below a folder.
+
+    Args:
+        folder: Has the tables.
+        without: Processes that this one started and whose work is not meant.
+    """
     found = Cost()
     before = _files(folder)
-    cpu, wall = _cpu_seconds(), time.monotonic()
+    cpu, wall = _cpu_seconds(without), time.monotonic()
     yield found
-    found.cpu, found.wall = _cpu_seconds() - cpu, time.monotonic() - wall
+    found.cpu, found.wall = _cpu_seconds(without) - cpu, time.monotonic() - wall
     new = {path: size for path, size in _files(folder).items() if path not in before}
     found.log = sum(size for path, size in new.items() if "_delta_log" in path.parts)
     found.data = sum(new.values()) - found.log
@@ -62,8 +67,8 @@ def _removed(commit: Path) -> int:
     return len(paths["remove"] - paths["add"])  # what is both only got a deletion vector
 
 
-def _cpu_seconds() -> float:
-    """Of this process and its descendants."""
+def _cpu_seconds(without: Collection[int]) -> float:
+    """Of this process and its descendants, but for some."""
     parents: dict[int, int] = {}
     seconds: dict[int, float] = {}
     for process in Path("/proc").glob("[0-9]*"):
@@ -74,7 +79,7 @@ def _cpu_seconds() -> float:
         parents[int(process.name)] = int(stat[1])
         seconds[int(process.name)] = (int(stat[11]) + int(stat[12])) / _TICKS
     ours = {os.getpid()}
-    while more := {process for process, parent in parents.items() if parent in ours} - ours:
+    while more := {process for process, parent in parents.items() if parent in ours} - {*ours, *without}:
         ours |= more
     return sum(seconds[process] for process in ours)
 

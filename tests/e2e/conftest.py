@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.running_lab import Lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab() -> Iterator[Lab]:
     """The lab: as it is when it is healthy; else brought up, and down again for the tests that come after."""
     lab = Lab()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -121,3 +124,31 @@ def test_down_keeps_the_data_for_up(lab: Lab) -> None:
     lab.make("up")
     assert int(lab.sql(orders)[0]["orders"]) >= before > 0
     everything_goes_on(lab)
+
+
+@pytest.mark.long
+def test_while_nothing_changes_the_object_store_is_not_asked(lab: Lab) -> None:
+    """For longer than the triggers of bronze and silver; a request takes hundreds of bytes."""
+    lab.run("node1", "systemctl", "stop", "data-generator")
+    try:
+        ((last,),) = lab.psql("select extract(epoch from now())")
+        eventually("gold has all", lambda: gold_as_of(lab) > float(last))
+        before = received(lab)
+        time.sleep(45)
+        assert received(lab) - before < 1000
+    finally:
+        lab.run("node1", "systemctl", "start", "data-generator")
+
+
+def gold_as_of(lab: Lab) -> float:
+    """The moment whose commits gold has in full, as the pipeline says without a look at the store."""
+    said = json.loads(lab.run("node2", "cat", "/run/lakehouse-pipeline/status.json"))
+    return float(said["written_at"] - said["layers"]["gold"]["freshness_seconds"])
+
+
+def received(lab: Lab) -> int:
+    """The bytes that the object store has received."""
+    words = ["docker", "inspect", "--format", "{{.State.Pid}}", "cdc-lakehouse-store"]
+    process = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    (line,) = re.findall(r"eth0:(.*)", Path(f"/proc/{process}/net/dev").read_text())
+    return int(line.split()[0])

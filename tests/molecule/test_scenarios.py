@@ -16,6 +16,8 @@ ROOT = truth.ROOT
 BASE = ROOT / ".config" / "molecule" / "config.yml"
 LOGS = ROOT / "build" / "molecule"
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+SHORT = {"cdc_flow", "debezium", "kafka", "metabase", "postgres_cdc", "spark_master", "thrift"}
+"""The way from the source to SQL. The other roles run on the lab, too, and alone in `make test-all`."""
 
 
 def molecule(scenario: str, *command: str, changes: Path) -> None:
@@ -49,7 +51,9 @@ def complaints(log: Path, begin: int) -> str:
     return "\n\n".join(task[:3000] for task in failed or tasks[-5:])
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in SCENARIOS]
+)
 def test_scenario(scenario: str, tmp_path: Path) -> None:
     """The whole sequence passes, and --check announced exactly what the run after it changed.
 

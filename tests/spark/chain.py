@@ -12,13 +12,14 @@ from pathlib import Path
 
 import deliveries
 import yaml
-from broker import Broker
 from deliveries import TABLE
 from lakehouse import config, pipeline
 from lakehouse.config import Config
 from oracle import Event, history
 from pyspark.sql import DataFrame, SparkSession
 from streams import TRUNCATE, delete, in_order, put
+
+from tools.local_kafka import Broker
 
 MODEL = """-- keys: [status]
 -- changes: {things: 'SELECT status FROM {changes}'}

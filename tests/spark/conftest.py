@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import broker
 import pytest
-from broker import Broker
 from chain import Chain
 from pyspark.sql import SparkSession
 
-from tools import local_spark
+from tools import local_kafka, local_spark
+from tools.local_kafka import Broker
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +24,7 @@ def spark() -> Iterator[SparkSession]:
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A broker."""
-    with broker.running(local_spark.jars("kafka"), tmp_path_factory.mktemp("kafka")) as running:
+    with local_kafka.running(tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 

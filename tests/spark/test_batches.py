@@ -13,9 +13,10 @@ from typing import Any
 
 import main
 import pytest
-from broker import Broker
 from chain import Chain, changes
 from pyspark.sql import SparkSession
+
+from tools.local_kafka import Broker
 
 
 @pytest.fixture

@@ -105,6 +105,22 @@ def read(spark: SparkSession, path: str, version: int) -> DataFrame:
     return spark.read.format("delta").option("versionAsOf", version).load(path)
 
 
+def partition(spark: SparkSession, path: str, version: int, values: Mapping[str, str]) -> DataFrame:
+    """The rows of a partition as of a version.
+
+    Its files are listed once, here. Of `read`, each scan in each query asks for them anew, by a Spark job
+    that costs more than the scan of a small table; in return it leaves out files by their statistics.
+    """
+    jvm: Any = spark._jvm
+    none = jvm.scala.Option.empty()
+    log = _log(spark, path)
+    snapshot = log.getSnapshotAt(version, none, none, False)
+    condition = " AND ".join(f"partitionValues['{name}'] = '{value}'" for name, value in values.items())
+    files = snapshot.allFiles().filter(condition).collectAsList()
+    chosen = jvm.scala.jdk.javaapi.CollectionConverters.asScala(files).toSeq()
+    return DataFrame(log.createDataFrame(snapshot, chosen, False, none), spark)
+
+
 def changes(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:
     """The change data feed of the versions after `after`, up to `upto`."""
     reader = spark.read.format("delta").option("readChangeFeed", "true")

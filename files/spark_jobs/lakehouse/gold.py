@@ -19,7 +19,7 @@ from pyroaring import BitMap64
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
+from lakehouse import delta_io, latency, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
 from lakehouse.latency import Sample
@@ -64,11 +64,12 @@ class Silver:
         self._images: dict[tuple[str, int], Images] = {}
 
     def current(self, name: str) -> DataFrame:
-        """The current rows of a table, with the source's columns; one read of its log serves all models."""
+        """The current rows of a table, with the source's columns; one list of files serves all models."""
         if name not in self._current:
             table = self._config.table(name)
-            rows = delta_io.read(self._spark, self._config.silver_path(table), self.versions[name])
-            self._current[name] = rows.where(layout.CURRENT).select(*table.column_names)
+            path = self._config.silver_path(table)
+            heads = delta_io.partition(self._spark, path, self.versions[name], {"_head": "true"})
+            self._current[name] = heads.where("is_current").select(*table.column_names)
         return self._current[name]
 
     def images(self, name: str, after: int) -> Images:

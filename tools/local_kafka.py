@@ -1,4 +1,4 @@
-"""One Kafka broker on loopback, from the jars that the nodes run."""
+"""One Kafka broker on loopback, from the locked jars."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+from tools import local_spark
 
 _START_WITHIN = 60
 
@@ -33,8 +35,9 @@ log.cleaner.dedupe.buffer.size=16777216
 class Broker:
     """A running broker."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, process: int) -> None:
         self.address = address
+        self.process = process
         self._client: dict[str, str | int | float | bool] = {"bootstrap.servers": address}
         self._admin = AdminClient(self._client)  # has to live until what it was asked is done
 
@@ -51,7 +54,7 @@ class Broker:
 
 
 @contextmanager
-def running(jars: list[Path], folder: Path) -> Iterator[Broker]:
+def running(folder: Path) -> Iterator[Broker]:
     """Runs a broker whose data are in a folder."""
     port, controller_port = _free_ports(2)
     settings = folder / "server.properties"
@@ -64,12 +67,14 @@ def running(jars: list[Path], folder: Path) -> Iterator[Broker]:
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         "-cp",
-        ":".join(map(str, jars)),
+        ":".join(map(str, local_spark.jars("kafka"))),
     ]
     format_storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", "q1Sh-9_ISia_zwGINzRvyQ"]
-    subprocess.run([*java, *format_storage, "-c", str(settings)], check=True, capture_output=True)
+    subprocess.run(  # noqa: S603
+        [*java, *format_storage, "-c", str(settings)], check=True, capture_output=True
+    )
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603
             [*java, "kafka.Kafka", str(settings)], stdout=log, stderr=subprocess.STDOUT
         )
     try:
@@ -78,7 +83,7 @@ def running(jars: list[Path], folder: Path) -> Iterator[Broker]:
             AdminClient({"bootstrap.servers": address, "log_level": 2}).list_topics(timeout=_START_WITHIN)
         except KafkaException as error:
             raise AssertionError((folder / "log").read_text(encoding="utf-8")[-3000:]) from error
-        yield Broker(address)
+        yield Broker(address, process.pid)
     finally:
         process.terminate()
         process.wait(_START_WITHIN)

@@ -1,0 +1,190 @@
+"""The way from Kafka to gold under traffic: how late changes come, and how many a second are too many.
+
+The layers run as in the service, without pause between two batches. Traffic and Kafka share the two cores
+with them. A run is a part of the time that a rate is kept up; the age of a change counts from its commit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+
+from lakehouse import pipeline
+from lakehouse.bronze import Bronze
+from lakehouse.config import Config, Kafka, Triggers
+from lakehouse.latency import LatencyWindow, Quantiles, Sample
+from lakehouse.status import LAYERS, Status
+from pyspark.sql import Row, SparkSession
+
+from benchmarks.lake import Lake, WrongResultError, scratch, with_history
+from benchmarks.measure import Measure, cost
+from benchmarks.shop import TABLES, TOPIC_PREFIX, Shop
+from benchmarks.traffic import Traffic, told, traffic
+from tools.local_kafka import Broker, running
+
+_HISTORY = 20_000
+_BACKLOG = 200_000
+_BULK_RUNS = 5
+_TO_BRONZE, _TO_GOLD = 200, 100
+_RATES = (500, 1000, 2000, 4000)
+_RUNS, _SECONDS = 5, 12.0
+_KEEPS_UP = 6.0
+"""Seconds that gold may need for the rest at the end. One that falls behind by a tenth needs as many."""
+
+
+class Recorded(Status):
+    """A status that also keeps the ages of a run."""
+
+    def __init__(self, layers: tuple[str, ...]) -> None:
+        super().__init__(layers)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets the ages so far."""
+        self._run = {name: LatencyWindow(seconds=float("inf")) for name in LAYERS}
+
+    def batch(self, layer: str, seconds: float, rows: int, commit_times: Iterable[Row | Sample] = ()) -> None:
+        """Keeps the ages of a batch's changes."""
+        commit_times = list(commit_times)
+        super().batch(layer, seconds, rows, commit_times)
+        self._run[layer].add(commit_times)
+
+    def ages(self, layer: str) -> Quantiles:
+        """The ages of what came to the layer since the run began."""
+        found = self._run[layer].quantiles()
+        if found is None:
+            raise WrongResultError(f"nothing came to {layer}")
+        return found
+
+    def wait_for(self, layer: str, moment: float) -> float:
+        """Waits until a layer has what was committed by a moment; gives the seconds since then.
+
+        Raises:
+            WrongResultError: It does not get there.
+        """
+        deadline = time.monotonic() + 600
+        while self._as_of.get(layer, 0.0) < moment:
+            if self._state() == "failed" or time.monotonic() > deadline:
+                raise WrongResultError(f"{layer} does not come on: {self.as_json()}")
+            time.sleep(0.05)
+        return time.time() - moment
+
+
+def run(spark: SparkSession) -> Iterator[Measure]:
+    """Measures."""
+    with scratch() as folder, running(folder) as broker:
+        for table in TABLES:
+            broker.create_topic(f"{TOPIC_PREFIX}.{table.name}")
+        with with_history(spark, _HISTORY) as lake, traffic(broker.address, lake.shop) as source:
+            config = replace(
+                lake.config,
+                kafka=Kafka(broker.address, TOPIC_PREFIX),
+                triggers=Triggers(bronze=0.0, silver=0.0, gold=0.0),
+            )
+            yield from _to_bronze(spark, config, source)
+            yield from _to_gold(spark, config, source, broker)
+            lake.shop = source.shop
+            lake.check()
+    yield _bulk(spark)
+
+
+def _to_bronze(spark: SparkSession, config: Config, source: Traffic) -> Iterator[Measure]:
+    with _layers(spark, config, ("bronze",)) as status:
+        _at(status, source, _TO_BRONZE, runs=1)
+        ages, _ = _at(status, source, _TO_BRONZE)
+    yield from _ages(f"commit to bronze, alone, {_TO_BRONZE} changes/s", ages["bronze"], (0.5, 0.7))
+
+
+def _to_gold(spark: SparkSession, config: Config, source: Traffic, broker: Broker) -> Iterator[Measure]:
+    kept_up = 0
+    with _layers(spark, config, LAYERS) as status:
+        _at(status, source, _TO_GOLD, runs=2)
+        for rate in (_TO_GOLD, *_RATES):
+            with cost(config.state, {broker.process}) as spent:
+                ages, rest = _at(status, source, rate)
+            for layer in LAYERS:
+                goals = (1.5, 2.5) if (layer, rate) == ("gold", _TO_GOLD) else (None, None)
+                yield from _ages(f"commit to {layer}, {rate} changes/s", ages[layer], goals)
+            yield Measure(f"rest at the end, {rate} changes/s", "s", [rest])
+            yield Measure(f"all layers and the traffic, {rate} changes/s", "cores", [spent.cpu / spent.wall])
+            if rest > _KEEPS_UP:
+                break
+            kept_up = rate
+    yield Measure("sustained through gold", "changes/s", [kept_up], at_least=2000)
+
+
+def _at(
+    status: Recorded, source: Traffic, rate: int, runs: int = _RUNS
+) -> tuple[dict[str, list[Quantiles]], float]:
+    """Keeps up a rate; gives the ages by layer and run, and how long the rest took when it ended."""
+    print(f"\r  {rate} changes a second{'':10}", end="", flush=True)
+    ages: dict[str, list[Quantiles]] = {layer: [] for layer in status.as_json()["layers"]}
+    last = list(ages)[-1]
+    sending = source.start(rate, runs * _SECONDS)
+    for number in range(runs):
+        status.begin()
+        if number + 1 < runs:
+            time.sleep(_SECONDS)
+        else:
+            source.shop = sending.result()
+            rest = status.wait_for(last, time.time())
+        for layer, found in ages.items():
+            found.append(status.ages(layer))
+    return ages, rest
+
+
+def _ages(name: str, ages: list[Quantiles], goals: tuple[float | None, float | None]) -> Iterator[Measure]:
+    yield Measure(f"{name}: p50", "s", [one.p50 for one in ages], at_most=goals[0])
+    yield Measure(f"{name}: p95", "s", [one.p95 for one in ages], at_most=goals[1])
+
+
+@contextmanager
+def _layers(spark: SparkSession, config: Config, names: tuple[str, ...]) -> Iterator[Recorded]:
+    """The layers, running."""
+    status, stop = Recorded(names), threading.Event()
+    threads = [
+        threading.Thread(target=pipeline.supervise, args=(spark, config, status, name, stop))
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield status
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _bulk(spark: SparkSession) -> Measure:
+    """What a backlog costs bronze."""
+    rates = []
+    with scratch() as folder, running(folder) as broker:
+        shop = Shop()
+        changes = islice(shop.history(_BACKLOG), _BACKLOG)
+        records: dict[str, list[tuple[bytes, bytes]]] = {
+            f"{TOPIC_PREFIX}.{table.name}": [] for table in TABLES
+        }
+        for topic, key, value in told(shop, changes):
+            records[topic].append((key, value))
+        for topic, those in records.items():
+            broker.create_topic(topic)
+            broker.send(topic, those)
+        for number in range(_BULK_RUNS):
+            print(f"\r  backlog {number + 1} of {_BULK_RUNS}{'':10}", end="", flush=True)
+            with scratch() as place:
+                lake = Lake(spark, place)
+                config = replace(lake.config, kafka=Kafka(broker.address, TOPIC_PREFIX))
+                bronze = Bronze(spark, config, Status(("bronze",)))
+                with cost(place, {broker.process}) as spent:
+                    bronze.run(threading.Event(), available_now=True)
+                rows = spark.read.format("delta").load(config.bronze_path).count()
+                if rows != _BACKLOG:
+                    raise WrongResultError(f"bronze has {rows} of {_BACKLOG} events")
+                rates.append(_BACKLOG / spent.cpu)
+    print(flush=True)
+    return Measure("bronze, a backlog", "rows/CPU-s", rates, at_least=95_000)
