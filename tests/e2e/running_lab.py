@@ -105,6 +105,11 @@ class Lab:
         said: dict[str, Any] = json.loads(self.make("status", FORMAT="json").stdout)
         return said
 
+    def pipeline(self) -> dict[str, Any]:
+        """What the pipeline says of itself; nothing else is asked."""
+        said: dict[str, Any] = json.loads(self.run("node2", "cat", "/run/lakehouse-pipeline/status.json"))
+        return said
+
     def units(self) -> dict[tuple[str, str], tuple[str, str]]:
         """Main process and start of every unit that the lakehouse runs, by node and unit."""
         shown = {}

@@ -248,7 +248,7 @@ def test_history_has_every_state_that_there_was(lab: Lab, source: Source) -> Non
 
 def trouble(lab: Lab) -> str:
     """Why silver's things stand still; empty when they do not."""
-    state = lab.status()["tables"]["things"]
+    state = lab.pipeline()["tables"]["things"]
     return str(state["error"]["message"]) if state["state"] == "failed" else ""
 
 
