@@ -18,14 +18,17 @@ _SETTINGS = {
     # A batch is small and its fixed costs count: no fan-out over many partitions, no planning in rounds.
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
+    # VACUUM lists a table's folders in as many tasks: by default in 10,000, half a minute for an empty table.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     # Generating code for the expressions of each small task costs more than interpreting them: a quarter of
     # the CPU time of micro-batches, measured. The operators stay compiled, more than Spark keeps by itself.
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
-    # How long a table's old versions can be read; SCD type 2 keeps the history. See delta_io.Upkeep.
-    "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 2 hours",
+    # How long a table's old versions can be read; SCD type 2 keeps the history. Each look at a table lists
+    # them all, a megabyte of names after two hours of batches every ten seconds. See delta_io.Upkeep.
+    "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 30 minutes",
     # How long a file that left a table stays for those who read: longer than any query. See maintenance.
     "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 24 hours",
     # What delta_io.Upkeep writes, and what it leaves as it is.
