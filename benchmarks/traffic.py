@@ -42,7 +42,7 @@ def send(address: str, shop: Shop, rate: float, seconds: float) -> Shop:
     Raises:
         RuntimeError: Kafka did not take them, or they could not be made that fast.
     """
-    producer = Producer({"bootstrap.servers": address, "linger.ms": 1})
+    producer = Producer({"bootstrap.servers": address, "linger.ms": 1, "log_level": 2})
     changes = _changes(shop)
     began, sent = time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:

@@ -38,7 +38,7 @@ class Broker:
     def __init__(self, address: str, process: int) -> None:
         self.address = address
         self.process = process
-        self._client: dict[str, str | int | float | bool] = {"bootstrap.servers": address}
+        self._client: dict[str, str | int | float | bool] = {"bootstrap.servers": address, "log_level": 2}
         self._admin = AdminClient(self._client)  # has to live until what it was asked is done
 
     def create_topic(self, name: str) -> None:
@@ -47,7 +47,9 @@ class Broker:
 
     def send(self, topic: str, records: Iterable[tuple[Any, Any]]) -> None:
         """Appends records, each a key and a value; returns when the broker has them."""
-        producer = Producer(self._client | {"enable.idempotence": True})
+        producer = Producer(
+            self._client | {"enable.idempotence": True, "queue.buffering.max.messages": 1_000_000}
+        )
         for key, value in records:
             producer.produce(topic, key=key, value=value)
         assert producer.flush(_START_WITHIN) == 0, "the broker did not take the records"
