@@ -62,7 +62,9 @@ def test_who_asks_waits_for_the_answer(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while not schedule.taken(status_file):
             assert time.monotonic() < deadline
-        status_file.write_text(json.dumps(status(0.0, 0.0, written_at=time.time())))
+        written = tmp_path / "new"
+        written.write_text(json.dumps(status(0.0, 0.0, written_at=time.time())))
+        written.replace(status_file)  # as Status.write does: nobody reads half of it
 
     pipeline = threading.Thread(target=answer)
     pipeline.start()
