@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ from lakehouse.config import Table
 from lakehouse.gold import Gold
 from lakehouse.gold import Silver as SilverAsOf
 from lakehouse.quality_counts import QualityCounts
+from lakehouse.status import Status
 from pyspark.sql import SparkSession
 from streams import TRUNCATE, delete, in_order, put
 from test_gold import Rows, Shop
@@ -187,3 +189,35 @@ def test_counts_that_fail_are_told_and_stop_no_model(spark: SparkSession, tmp_pa
         and "gone" in told["quality"]["orders"]["error"]["message"]
     )
     assert {facts["state"] for facts in told["models"].values()} == {"running"}
+
+
+def test_counts_that_failed_are_tried_again_also_when_nothing_changes(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, stop, tries = Shop(spark, tmp_path), threading.Event(), []
+    rules = [{"column": "amount", "min": 5}]
+    tables = tuple(
+        ruled(table, rules) if table.short_name == "orders" else table for table in shop.config.tables
+    )
+    shop.config = replace(shop.config, tables=tables, triggers=replace(shop.config.triggers, gold=0.1))
+    status = Status()
+    refresh = QualityCounts.refresh
+
+    def third_time_lucky(counts: QualityCounts, silver: SilverAsOf) -> None:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise OSError("the store does not answer")
+        refresh(counts, silver)
+
+    monkeypatch.setattr(QualityCounts, "refresh", third_time_lucky)
+    gold = threading.Thread(target=Gold(spark, shop.config, status).run, args=(stop,))
+    gold.start()
+    try:
+        deadline = time.monotonic() + 60
+        while status.as_json()["quality"].get("orders", {}).get("state") != "running":
+            assert time.monotonic() < deadline, tries
+            time.sleep(0.1)
+    finally:
+        stop.set()
+        gold.join()
+    assert len(tries) == 3

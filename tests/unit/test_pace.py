@@ -86,3 +86,4 @@ def test_a_layer_whose_predecessor_runs_elsewhere_looks_at_each_trigger() -> Non
     status, steps = Status(("silver",)), Steps()
     with following(status, steps, trigger=0.1):
         eventually(lambda: len(steps.at) > 2)
+        eventually(lambda: freshness(status) is not None)

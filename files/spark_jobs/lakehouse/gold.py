@@ -19,7 +19,7 @@ from pyroaring import BitMap64
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, latency, models, pace, pgtypes, values
+from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
 from lakehouse.latency import Sample
@@ -68,7 +68,7 @@ class Silver:
         if name not in self._current:
             table = self._config.table(name)
             path = self._config.silver_path(table)
-            heads = delta_io.partition(self._spark, path, self.versions[name], {"_head": "true"})
+            heads = delta_io.partition(self._spark, path, self.versions[name], layout.HEADS)
             self._current[name] = heads.where("is_current").select(*table.column_names)
         return self._current[name]
 
@@ -251,7 +251,8 @@ class Gold:
         """Runs until told to stop, or with `available_now` until gold has what silver has now."""
         self._status.running(self.name)
         if not available_now:
-            pace.follow(self._status, self.name, self._config.triggers.gold, self.step, stop)
+            trigger = self._config.triggers.gold
+            pace.follow(self._status, self.name, trigger, self.step, stop, self._counts_again)
             return
         as_of = self._status.source_as_of(self.name)
         if self.step(stop):
@@ -284,6 +285,10 @@ class Gold:
             self._status.batch(self.name, seconds, rows, changes)
         return all(done)
 
+    def _counts_again(self) -> bool:
+        """Whether counts that failed are to be tried again."""
+        return any(one.backoff.failing and one.backoff.due for one in self._countings)
+
     def _count(self, counting: _Counting, silver: Silver) -> None:
         """Counts a table's rows that break its quality rules; reads the same changes as the models."""
         counts, name = counting.counts, counting.counts.table.short_name
@@ -293,7 +298,6 @@ class Gold:
             counts.refresh(silver)
         except Exception as error:
             counts.forget()
-            self._status.changed("silver")  # as far as this layer is concerned: it has to try again
             wait = counting.backoff.failed()
             log.exception("the quality counts of silver.%s failed; next try in %.0f s", name, wait)
             self._status.quality(name, **failure(error))

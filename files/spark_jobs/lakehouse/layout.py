@@ -28,5 +28,8 @@ HIDDEN_COLUMNS = {
     "_applied": EVENT,
 }
 
+HEADS = {"_head": "true"}
+"""The partition of the latest versions."""
+
 CURRENT = "_head AND is_current"
 """The condition of the current rows; `_head` leaves all files of closed versions unread."""

@@ -21,6 +21,7 @@ def follow(
     trigger: float,
     step: Callable[[threading.Event], bool],
     stop: threading.Event,
+    again: Callable[[], bool] = lambda: False,
 ) -> None:
     """Runs a layer's steps until told to stop.
 
@@ -30,15 +31,18 @@ def follow(
         trigger: The least number of seconds from the beginning of a step to that of the next one.
         step: Applies what the layer before has; false when something of it is left to do.
         stop: Ends it.
+        again: Whether a step is due although nothing changed, for what failed beside a complete one.
     """
-    applied = None
+    applied: int | None = None
     due = time.monotonic()
     while not stop.is_set():
         # In this order: what was complete then is among the changes that are known now.
         as_of, changes = status.source_as_of(layer), status.changes_before(layer)
-        if (applied is None or changes != applied) and time.monotonic() >= due:
+        behind = changes is None or changes != applied
+        if time.monotonic() >= due and (behind or again()):
             due = time.monotonic() + trigger
-            applied = changes if step(stop) else None
-        if applied is not None and changes == applied:
+            behind = not step(stop)
+            applied = None if behind else changes
+        if not behind:
             status.complete(layer, as_of)
         stop.wait(_LISTEN_EVERY)

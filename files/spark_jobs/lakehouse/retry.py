@@ -25,6 +25,11 @@ class Backoff:
         self._wait = self._due = 0.0
 
     @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self._wait > 0
+
+    @property
     def due(self) -> bool:
         """Whether it is time to try."""
         return time.monotonic() >= self._due

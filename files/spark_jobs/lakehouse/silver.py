@@ -175,8 +175,10 @@ class Silver:
                 if not rows.num_rows:
                     continue
                 began = time.monotonic()
-                events = table.apply(rows, bronze, since if new is None else news.upto)
-                self._status.changed(self.name)
+                try:
+                    events = table.apply(rows, bronze, since if new is None else news.upto)
+                finally:
+                    self._status.changed(self.name)
                 committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
                 self._status.batch(
                     self.name, time.monotonic() - began, len(events), [latency.sample(committed)]
@@ -184,7 +186,6 @@ class Silver:
                 self._status.files(f"silver.{name}", table.upkeep.after_batch())
         except Exception as error:
             progress.version = None
-            self._status.changed(self.name)
             wait = progress.backoff.failed()
             log.exception("silver.%s failed; next try in %.0f s", name, wait)
             self._status.table(name, **failure(error))

@@ -23,7 +23,6 @@ from lakehouse.events import Events, UnknownColumn
 from lakehouse.heads import Head, Heads
 from lakehouse.scd2 import Change, Event, Fold, Key, Mark, Position, Version, first_deliveries
 
-_HEADS = {"_head": "true"}
 _CLOSED = {"_head": "false"}
 _TRIES = 5
 
@@ -181,10 +180,10 @@ class SilverTable:
             return
         latest = [(key, change.head) for key, change in changes.items() if change.head is not None]
         closed = [version for change in changes.values() for version in change.closed]
-        files = [self._log.write(self._rows(version for _, version in latest), _HEADS, self._stats)]
+        files = [self._log.write(self._rows(version for _, version in latest), layout.HEADS, self._stats)]
         if closed:
             files.append(self._log.write(self._rows(closed), _CLOSED, self._stats))
-        feed = [self._log.write_changes(self._images(changes), _HEADS)]
+        feed = [self._log.write_changes(self._images(changes), layout.HEADS)]
         for attempt in range(_TRIES):
             deleted = self._superseded(heads[key] for key, change in changes.items() if change.before)
             try:
@@ -224,7 +223,7 @@ class SilverTable:
         commits = self._commits_since(noted, version)
         added = set() if commits is None else self._follow(commits)
         if anew or commits is None:
-            self._files = {file.path: file for file in self._log.files(_HEADS)}
+            self._files = {file.path: file for file in self._log.files(layout.HEADS)}
         if commits is None:
             log.info("silver.%s: reading its heads from the table", self.table.short_name)
             self._heads.begin_anew()
@@ -262,7 +261,7 @@ class SilverTable:
         for actions in commits:
             removed = {action["remove"]["path"] for action in actions if "remove" in action}
             adds = [action["add"] for action in actions if "add" in action]
-            files = [self._log.data_file(add) for add in adds if add["partitionValues"] == _HEADS]
+            files = [self._log.data_file(add) for add in adds if add["partitionValues"] == layout.HEADS]
             added |= {file.path for file in files} - removed
             self._files = {path: file for path, file in self._files.items() if path not in removed}
             self._files |= {file.path: file for file in files}

@@ -76,10 +76,9 @@ class Status:
                 self._as_of[layer] = as_of
 
     def changed(self, layer: str) -> None:
-        """The layer has, or may have, changed its tables; nobody counts for one that runs elsewhere."""
+        """The layer has, or may have, changed its tables."""
         with self._lock:
-            if layer in self._changes:
-                self._changes[layer] += 1
+            self._changes[layer] += 1
 
     def changes_before(self, layer: str) -> int | None:
         """How often the layer before has changed its tables; None: it runs elsewhere, nobody knows."""
