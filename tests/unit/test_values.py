@@ -7,6 +7,8 @@ import math
 
 import pyarrow as pa
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from lakehouse import pgtypes, values
 
 GOOD = [
@@ -84,3 +86,46 @@ def test_what_debezium_left_out_is_known_in_each_of_its_forms(text: str) -> None
         assert values.is_unavailable(json.loads(text))
     assert not values.is_unavailable("text")
     assert not values.is_unavailable([1])
+
+
+def _read(pg_type: str, told: str) -> values.Value:
+    try:
+        return values.reader(pgtypes.spark_type(pg_type))(told)
+    except values.BadValue:
+        return "bad"
+
+
+_DATES = st.builds(
+    "{:04}-{:02}-{:02}".format,
+    st.one_of(st.sampled_from([0, 1, 4, 1582, 1900, 1970, 2000, 2024, 9999]), st.integers(0, 9999)),
+    st.integers(0, 13),
+    st.integers(0, 32),
+)
+_TIMES = st.builds(
+    "{}T{:02}:{:02}:{:02}{}{}".format,
+    _DATES,
+    st.integers(0, 24),
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.from_regex(r"(\.[0-9]{1,10})?", fullmatch=True),
+    st.sampled_from(["", "Z", "+01:00", "-0530"]),
+)
+_NUMBERS = st.from_regex(r"[0-9]{1,5}(\.[0-9]{0,4})?", fullmatch=True)
+
+
+@given(
+    st.one_of(
+        st.tuples(st.just("date"), _DATES),
+        st.tuples(
+            st.sampled_from(["timestamp with time zone", "timestamp(3) without time zone"]),
+            _TIMES,
+        ),
+        st.tuples(st.sampled_from(["numeric(4,2)", "numeric(3,0)", "numeric(2,2)"]), _NUMBERS),
+    )
+)
+@example(("date", "2024-02-29"))
+@example(("numeric(2,2)", "0.05"))
+def test_a_sign_that_says_nothing_changes_nothing(typed: tuple[str, str]) -> None:
+    """With it a value takes the general way, without it the short one."""
+    pg_type, told = typed
+    assert _read(pg_type, told) == _read(pg_type, f"+{told}")

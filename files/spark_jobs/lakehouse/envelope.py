@@ -123,21 +123,22 @@ def _read(events: Events, key: bytes | None, value: bytes | None) -> _Told:
     if not isinstance(told, dict) or not isinstance(told.get("source") or {}, dict):
         return _NO_OBJECT
     source = told.get("source") or {}
-    op, lsn, tx_id, at = told.get("op"), source.get("lsn"), source.get("txId"), source.get("ts_us")
-    found = _Told(op if isinstance(op, str) else None, _integer(lsn), _integer(tx_id), _integer(at))
-    return found._replace(error=_missing(told, source, found) or events.fault(told))
+    error: str | None
+    op, lsn, source_ts = told.get("op"), _integer(source.get("lsn")), _integer(source.get("ts_us"))
+    if op is None:
+        error = "op is missing"
+    elif lsn is None:
+        error = _no_integer("lsn", source)
+    elif source_ts is None:
+        error = _no_integer("ts_us", source)
+    else:
+        error = events.fault(told)
+    return _Told(op if isinstance(op, str) else None, lsn, _integer(source.get("txId")), source_ts, error)
 
 
-def _missing(told: dict[str, Any], source: dict[str, Any], found: _Told) -> str | None:
-    if told.get("op") is None:
-        return "op is missing"
-    for name, value, read in (
-        ("lsn", source.get("lsn"), found.lsn),
-        ("ts_us", source.get("ts_us"), found.source_ts),
-    ):
-        if read is None:
-            return f"source.{name} is missing" if value is None else f"source.{name}: {value} is no bigint"
-    return None
+def _no_integer(name: str, source: dict[str, Any]) -> str:
+    value = source.get(name)
+    return f"source.{name} is missing" if value is None else f"source.{name}: {value} is no bigint"
 
 
 def _integer(value: Any) -> int | None:

@@ -5,6 +5,8 @@ While events are folded a value is an integer or a text that stands for it alone
 compared, kept in SQLite and turned into its Arrow type without loss: a boolean is 0 or 1, a date its days
 and a timestamp its microseconds since 1970, a floating-point number its bits, a decimal its text in the
 column's scale, bytes are base64.
+
+What is usual is read by the standard library's C code; the general way, for the rest, gives the same.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
@@ -27,6 +30,11 @@ Value = int | str | None
 _DATE = r"([+-]?\d{4,})-(\d\d)-(\d\d)"
 _DATE_TEXT = re.compile(rf"{_DATE}Z?$")
 _TIME_TEXT = re.compile(rf"{_DATE}[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?(Z|[+-]\d\d(?::?\d\d)?)?$")
+_USUAL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
+_USUAL_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?)Z?"
+).fullmatch
+_1970 = datetime(1970, 1, 1)
 _WIDE = Context(prec=1000)
 _RANGES = {"smallint": 15, "int": 31, "bigint": 63}
 
@@ -40,9 +48,7 @@ Reader = Callable[[Any], Value]
 
 def is_unavailable(value: Any) -> bool:
     """Whether Debezium says that it does not know the value (TOAST)."""
-    if isinstance(value, list | dict):
-        value = _json(value)
-    return value in pgtypes.UNAVAILABLE
+    return text(value) in pgtypes.UNAVAILABLE
 
 
 def reader(kind: str) -> Reader:
@@ -51,8 +57,7 @@ def reader(kind: str) -> Reader:
         bound = 1 << _RANGES[kind]
         return lambda value: _integer(value, bound)
     if kind.startswith("decimal"):
-        precision, scale = (int(digits) for digits in re.findall(r"\d+", kind))
-        return lambda value: _decimal(value, precision, scale)
+        return _decimal_reader(*(int(digits) for digits in re.findall(r"\d+", kind)))
     readers: dict[str, Reader] = {
         "boolean": _boolean,
         "float": lambda value: _bits(value, "<f", "<i"),
@@ -133,6 +138,8 @@ def text(value: Any) -> str:
 
 
 def _integer(value: Any, bound: int) -> int:
+    if type(value) is int and -bound <= value < bound:
+        return value
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
         value = int(value)
     if type(value) is not int or not -bound <= value < bound:
@@ -160,6 +167,19 @@ def _bits(value: Any, kind: str, bits: str) -> int:
     return int(struct.unpack(bits, packed)[0])
 
 
+def _decimal_reader(precision: int, scale: int) -> Reader:
+    more = rf"[0-9]{{0,{precision - scale - 1}}}"
+    whole = rf"(?:0|[1-9]{more})" if precision > scale else "0"
+    usual = re.compile(rf"-?{whole}" + (rf"\.[0-9]{{{scale}}}" if scale else "")).fullmatch
+
+    def read(value: Any) -> str:
+        if isinstance(value, str) and usual(value):
+            return value  # as it is kept
+        return _decimal(value, precision, scale)
+
+    return read
+
+
 def _decimal(value: Any, precision: int, scale: int) -> str:
     try:
         number = Decimal(value if isinstance(value, str) else _json(value))
@@ -172,6 +192,11 @@ def _decimal(value: Any, precision: int, scale: int) -> str:
 
 
 def _days(value: Any) -> int:
+    if isinstance(value, str) and _USUAL_DATE(value):
+        try:
+            return date.fromisoformat(value).toordinal() - _1970.toordinal()
+        except ValueError:
+            pass  # the year 0, or no date
     match = _DATE_TEXT.match(value) if isinstance(value, str) else None
     if match is None:
         raise BadValue(value)
@@ -179,6 +204,12 @@ def _days(value: Any) -> int:
 
 
 def _microseconds(value: Any, *, zoned: bool) -> int:
+    if isinstance(value, str) and (usual := _USUAL_TIME(value)):
+        try:
+            since = datetime.fromisoformat(usual[1]) - _1970
+            return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        except ValueError:
+            pass  # the year 0, or no date
     match = _TIME_TEXT.match(value) if isinstance(value, str) else None
     if match is None:
         raise BadValue(value)
