@@ -30,7 +30,7 @@ def test_a_card_that_fails_is_named_and_the_others_are_drawn(lab: Lab, tmp_path:
     (tmp_path / "one.yml").write_text(yaml.safe_dump({"name": "Two", "cards": cards}), encoding="utf-8")
     page = tmp_path / "page.html"
     done = lab.playbook(
-        "preview", "-e", f"preview_dashboards={tmp_path}", "-e", f"preview_file={page}", check=False
+        "preview", "-e", f"lakehouse_dashboards={tmp_path}", "-e", f"preview_file={page}", check=False
     )
     assert done.returncode != 0
     assert "Two: Broken: [TABLE_OR_VIEW_NOT_FOUND]" in done.stdout + done.stderr

@@ -14,7 +14,7 @@ import pytest
 from lakehouse import models
 from lakehouse_verify import gold
 from lakehouse_verify.finding import Finding
-from lakehouse_verify.gold_queries import QUERIES
+from lakehouse_verify.gold_queries import QUERIES, Query
 from lakehouse_verify.rows import RunSql
 from pyspark.sql import SparkSession
 
@@ -92,6 +92,21 @@ def test_the_models_and_verify_agree(run_sql: RunSql) -> None:
     assert {finding.table: finding.examples for finding in found if finding.differences} == {}
     assert counts.keys() == MODELS.keys()
     assert all(counts.values())
+
+
+def test_a_model_of_ones_own_is_computed_by_its_own_query(run_sql: RunSql) -> None:
+    own = {name: Query(MODELS[name].keys, MODELS[name].query) for name in ("kpis", "sales_by_day")}
+    counts, found = gold.check(run_sql, {}, own)
+    by_table = {finding.table: finding for finding in found}
+    assert counts.keys() == own.keys()
+    assert not any(finding.differences for finding in found)
+    assert by_table["customer_value"].check.startswith("not compared")
+
+    own["kpis"] = Query(("day",), f"SELECT * FROM ({MODELS['kpis'].query}) WHERE day > '2026-03-01'")
+    own["sales_by_day"] = Query(
+        ("day",), f"{MODELS['sales_by_day'].query} UNION ALL SELECT null, 0, 0, 0, 0, 0"
+    )  # no model has a row without its key
+    assert {f.table for f in gold.check(run_sql, {}, own)[1] if f.differences} == {"kpis"}
 
 
 def test_faults_are_named(spark: SparkSession, run_sql: RunSql) -> None:

@@ -81,6 +81,37 @@ def test_a_wrong_model_is_named(text: str, message: str) -> None:
     assert str(error.value).startswith("m.sql: ") and message in str(error.value)
 
 
+def judge_models(folder: Path, *tables: str) -> tuple[int, str, str]:
+    """What site.yml does before it changes anything."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lakehouse.models", folder, *tables],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "files" / "spark_jobs",
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_models_are_judged_by_the_tables_that_are_captured(tmp_path: Path) -> None:
+    code, _, said = judge_models(tmp_path, "sales.parcels")
+    assert (
+        code == 1
+        and said == f"{tmp_path} holds no *.sql; set lakehouse_gold_models to the folder of the gold models\n"
+    )
+
+    model = "-- keys: [state]\n-- changes: {parcels: 'SELECT state FROM {changes}'}\n"
+    query = "SELECT state, count(*) AS parcels FROM {parcels} GROUP BY state"
+    (tmp_path / "parcels_by_state.sql").write_text(model + query + ";\n")
+    code, listed, _ = judge_models(tmp_path, "sales.parcels", "sales.orders")
+    assert code == 0
+    assert json.loads(listed) == {"parcels_by_state": {"key": ["state"], "sql": query}}
+
+    code, _, said = judge_models(tmp_path, "sales.orders")
+    assert code == 1
+    assert said.startswith("parcels_by_state.sql: it reads parcels, but lakehouse_tables has orders; ")
+    assert said.count("\n") == 1
+
+
 def test_latencies_are_weighed_by_rows_and_forgotten() -> None:
     window = LatencyWindow(seconds=60)
     window.add([Row(rows=900, quantiles=[99_000] * 10), Row(rows=0, quantiles=None)], now=100)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -58,7 +60,9 @@ def load_all(folder: Path) -> list[Model]:
     """The models of a folder, by name."""
     files = sorted(folder.glob("*.sql"))
     if not files:
-        raise ModelError(f"{folder} holds no *.sql; set gold_models to the folder of the gold models")
+        raise ModelError(
+            f"{folder} holds no *.sql; set lakehouse_gold_models to the folder of the gold models"
+        )
     return [parse(file.stem, file.read_text(encoding="utf-8")) for file in files]
 
 
@@ -124,3 +128,46 @@ def restricted(rows: DataFrame, keys: DataFrame) -> DataFrame:
         for name in keys.columns:
             rows = rows.join(keys.select(name).distinct(), name, "left_semi")
     return rows.join(keys, keys.columns, "left_semi")
+
+
+def refuse_unknown_sources(found: list[Model], tables: Collection[str]) -> None:
+    """Refuses models that read what is no table of silver.
+
+    Args:
+        found: The models.
+        tables: The captured tables, without their schemas.
+
+    Raises:
+        ModelError: A model reads something else.
+    """
+    for model in found:
+        if unknown := sorted(set(model.sources) - set(tables)):
+            raise ModelError(
+                f"{model.name}.sql: it reads {', '.join(unknown)}, but lakehouse_tables has "
+                f"{', '.join(sorted(tables))}; add the table, or set lakehouse_gold_models to a folder of "
+                "models for your tables"
+            )
+
+
+def main() -> int:
+    """Judges the models of a folder for the tables that an inventory declares, and lists them as JSON.
+
+    Exits with 1, and the first error in one line, when one is wrong.
+    """
+    parser = argparse.ArgumentParser(prog="lakehouse.models", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="the folder of the models")
+    parser.add_argument("tables", nargs="+", help="the captured tables, as schema.table")
+    told = parser.parse_args()
+    try:
+        found = load_all(told.folder)
+        refuse_unknown_sources(found, {table.rpartition(".")[2] for table in told.tables})
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 1
+    listed = {model.name: {"key": model.keys, "sql": model.query} for model in found}
+    json.dump(listed, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,6 +13,7 @@ from lakehouse_verify import bronze, gold, history, kafka, progress
 from lakehouse_verify.bronze import Extent, Partition
 from lakehouse_verify.compare import Look, report, settle
 from lakehouse_verify.finding import Finding, VerifyError
+from lakehouse_verify.gold_queries import QUERIES, Query
 from lakehouse_verify.rows import (
     Reader,
     Rows,
@@ -177,7 +178,10 @@ class Verification:
 
     def _check_gold(self) -> None:
         claims = progress.gold_versions(self._settings.status_file)
-        counts, findings = gold.check(self._run_sql, claims)
+        own = {
+            name: Query(tuple(model["key"]), model["sql"]) for name, model in self._settings.models.items()
+        }
+        counts, findings = gold.check(self._run_sql, claims, own or QUERIES)
         for name, rows in counts.items():
             self._outcome.counts[f"gold.{name}"] = Counter(rows=rows)
         self._note(*findings)

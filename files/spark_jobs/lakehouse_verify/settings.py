@@ -23,6 +23,8 @@ class Settings:
         tables: The captured tables, as schema.table, each with its entry in the inventory: `exclude` names
             the columns that never leave the source, `mask` those that leave it as a hash.
         mask_salt: The secret that these hashes begin with; empty when nothing is masked.
+        models: The gold models, each with its `key` and the `sql` that gives all of it; empty: the shop's,
+            which are known here.
         thrift: How to reach the Thrift Server, in the keywords of pyhive.hive.connect.
         status_file: Where the pipeline says how far it has come.
         batch_request: A file to make when silver and gold have to work; empty: they do so by themselves.
@@ -35,6 +37,7 @@ class Settings:
     topic_prefix: str
     tables: Mapping[str, Mapping[str, Any]]
     mask_salt: str
+    models: Mapping[str, Mapping[str, Any]]
     thrift: Mapping[str, Any]
     status_file: Path
     batch_request: str
