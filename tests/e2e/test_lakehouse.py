@@ -40,10 +40,15 @@ def purchase(lab: Lab) -> Iterator[Purchase]:
             insert into order_items select order_id, 1, product_id, 3, 7.25 from purchase, something)
         select customer_id, product_id, order_id from someone, something, purchase""")
     yield Purchase(int(customer), int(product), int(order))
+    # The generator may sell the product, too, or to the customer.
     lab.psql(f"""
-        delete from orders where customer_id = {customer};
+        begin;
+        lock table orders, order_items in share row exclusive mode;
+        delete from orders where customer_id = {customer}
+            or order_id in (select order_id from order_items where product_id = {product});
         delete from customers where customer_id = {customer};
-        delete from products where product_id = {product}""")
+        delete from products where product_id = {product};
+        commit""")
 
 
 def test_an_order_committed_now_shows_in_gold(lab: Lab, purchase: Purchase) -> None:
