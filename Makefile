@@ -53,7 +53,7 @@ down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
 	@$(PLAY) lab/docker.yml lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
 
 .PHONY: test
-test: image jars lint  ## all tests but the long ones
+test: image jars lint  ## all tests but the long ones: what CI runs
 	@$(SIDE_BY_SIDE)
 
 .PHONY: test-all
@@ -61,7 +61,7 @@ test-all: image jars lint  ## all tests
 	@CDC_LONG_TESTS=1 $(SIDE_BY_SIDE)
 
 .PHONY: test-fast
-test-fast: jars lint  ## what needs no Docker: what CI runs
+test-fast: jars lint  ## what needs no Docker
 	@$(SIDE_BY_SIDE) tests/unit tests/spark
 
 .PHONY: bench
