@@ -138,8 +138,6 @@ def text(value: Any) -> str:
 
 
 def _integer(value: Any, bound: int) -> int:
-    if type(value) is int and -bound <= value < bound:
-        return value
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
         value = int(value)
     if type(value) is not int or not -bound <= value < bound:
