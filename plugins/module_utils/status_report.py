@@ -27,12 +27,14 @@ class Limits:
         disk_share: How full a disk may be.
         freshness_seconds: How old a layer's newest complete state may be.
         status_age_seconds: How old the pipeline's own account may be.
+        delivered_seconds: How long ago that may have been committed which Debezium delivered last.
     """
 
     node_memory_bytes: int
     freshness_seconds: float
     disk_share: float = 0.9
     status_age_seconds: float = 15
+    delivered_seconds: float = 120
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ def _stream_problems(stream: Mapping[str, Any], limits: Limits) -> Iterator[Prob
             f"the replication slot's WAL is {slot['wal_status']}: Debezium was away for too long",
             "docs/operations.md, 'The slot has lost its WAL'",
         )
+    if slot and (slot["delivered_seconds"] or 0) > limits.delivered_seconds:
+        yield Problem(
+            f"Debezium delivered last what was committed {seconds(slot['delivered_seconds'])} ago",
+            "it takes a snapshot, or waits for Kafka: journalctl -u debezium -n 50, systemctl status kafka",
+        )
     if pipeline:
         yield from _pipeline_problems(pipeline, limits, stream["now"])
 
@@ -230,7 +237,12 @@ def screen(picture: Mapping[str, Any]) -> str:
     lines += _table(["node", "service", "state", "since", "restarts"], _service_rows(picture["nodes"], now))
     lines += ["", *_table(["node", "memory held", "disk", "used", "of"], _resource_rows(picture["nodes"]))]
     slot, lag = picture["slot"], picture["kafka_lag_records"]
-    behind = f"{slot['lag_bytes']:,} bytes behind, WAL {slot['wal_status']}" if slot else "unknown"
+    behind = (
+        f"{slot['lag_bytes']:,} bytes behind, WAL {slot['wal_status']}, "
+        f"delivered up to {seconds(slot['delivered_seconds'])} ago"
+        if slot
+        else "unknown"
+    )
     lines += [
         "",
         f"slot: {behind}; Kafka: {'unknown' if lag is None else f'{lag:,} records'} not in bronze",

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 TIMEOUT = 4  # seconds; the whole status is to take less than ten
 
+# Debezium notes what it has delivered, and its heartbeat gives it something to deliver every few seconds.
 SLOT = """
-select active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint
+select active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
+       (select extract(epoch from now()) - max((offset_val::json ->> 'ts_usec')::numeric) / 1000000
+        from cdc.offsets where offset_val not like '%%"snapshot":%%')::float
 from pg_replication_slots where slot_name = %s
 """
 
@@ -32,7 +35,7 @@ def slot_status(source: Mapping[str, Any], slot: str) -> dict[str, Any]:
         connection.close()
     if found is None:
         raise LookupError(f"there is no replication slot {slot!r}")
-    return dict(zip(("active", "wal_status", "lag_bytes"), found, strict=True))
+    return dict(zip(("active", "wal_status", "lag_bytes", "delivered_seconds"), found, strict=True))
 
 
 def pipeline_status(path: str) -> dict[str, Any]:

@@ -53,10 +53,12 @@ now:
   type: float
   returned: always
 slot:
-  description: The replication slot; empty when the source does not answer or has none.
+  description:
+    - The replication slot; empty when the source does not answer or has none.
+    - C(delivered_seconds) is how long ago that was committed which Debezium noted last as delivered.
   type: dict
   returned: always
-  sample: {active: true, lag_bytes: 56, wal_status: reserved}
+  sample: {active: true, lag_bytes: 56, wal_status: reserved, delivered_seconds: 3.2}
 pipeline:
   description: The content of the status file; empty when there is none.
   type: dict

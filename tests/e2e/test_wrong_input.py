@@ -42,6 +42,11 @@ def test_a_schedule_that_is_none(lab: Lab) -> None:
     assert "*:0/15" in said
 
 
+def test_a_folder_without_dashboards(lab: Lab, tmp_path: Path) -> None:
+    said = refused(lab, "-e", f"lakehouse_dashboards={tmp_path}", playbook="site")
+    assert f"lakehouse_dashboards is '{tmp_path}'" in said
+
+
 def test_two_hosts_for_a_part_that_is_one(lab: Lab, tmp_path: Path) -> None:
     more = tmp_path / "more.yml"
     more.write_text("pipeline: {hosts: {node3: }}\n", encoding="utf-8")

@@ -3,14 +3,18 @@ but Debezium, whose records the test writes to Kafka, some of them twice."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import dying
 import pytest
 from chain import Chain, changes
+from lakehouse import pipeline
 
 
 def die(chain: Chain, point: str) -> None:
@@ -29,6 +33,23 @@ def test_killed_at(chain: Chain, point: str) -> None:
     chain.send(events[90:])  # Debezium, too, started again
     chain.run()
     chain.check()
+
+
+def test_without_its_jvm_the_process_ends(chain: Chain) -> None:
+    """So that it is started again, rather than try for ever what cannot succeed any more."""
+    program = Path(pipeline.__file__).parents[1] / "main.py"
+    words = [sys.executable, str(program), "pipeline", "--config", str(chain.settings_file)]
+    with subprocess.Popen(words, env=chain.environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not chain.config.status_file.exists():
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.5)
+            (jvm,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(jvm), signal.SIGKILL)
+            assert process.wait(timeout=60) == 1
+        finally:
+            process.kill()
 
 
 def test_state_and_checkpoints_are_lost(chain: Chain) -> None:

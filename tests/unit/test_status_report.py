@@ -29,7 +29,7 @@ NODES = {
 }
 STREAM = {
     "now": NOW,
-    "slot": {"active": True, "wal_status": "reserved", "lag_bytes": 1234},
+    "slot": {"active": True, "wal_status": "reserved", "lag_bytes": 1234, "delivered_seconds": 3.2},
     "problems": {},
     "pipeline": {
         "written_at": NOW - 1,
@@ -85,6 +85,10 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
         (lambda nodes, stream: nodes["node1"]["disks"][0].update(used_bytes=46 * GIB), "92 % full"),
         (lambda nodes, stream: stream["slot"].update(active=False), "nobody reads the replication slot"),
         (lambda nodes, stream: stream["slot"].update(wal_status="lost"), "WAL is lost"),
+        (
+            lambda nodes, stream: stream["slot"].update(delivered_seconds=121.0),
+            "delivered last what was committed 121.0 s ago",
+        ),
         (lambda nodes, stream: stream.update(slot={}, problems={"source": "refused"}), "slot: refused"),
         (lambda nodes, stream: stream.update(pipeline={}, problems={"pipeline": "no file"}), "no file"),
         (lambda nodes, stream: stream["pipeline"].update(written_at=NOW - 60), "said nothing for 60 s"),

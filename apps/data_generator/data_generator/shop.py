@@ -72,6 +72,7 @@ WEIGHTS = {
     "order": 22,
     "step": 60,
     "return": 2,
+    "delete": 1,
     "price": 6,
     "active": 2,
     "product": 1,
@@ -154,6 +155,8 @@ class Shop:
             return self._place_order(random)
         if kind == "return" and self._delivered:
             return SetStatus(random.choice(tuple(self._delivered)), "delivered", "returned")
+        if kind == "delete" and (old := self._oldest_finished()) is not None:
+            return DeleteOrder(old)
         if kind == "price":
             return self._change_price(random)
         if kind == "active":

@@ -95,8 +95,8 @@ def starting_offsets(name: str, state: TopicState, topic: kafka.Topic) -> dict[i
         if not earliest <= start[partition] <= topic.latest[partition]:
             raise kafka.KafkaError(
                 f"bronze goes on at offset {start[partition]} of {name}-{partition}, but Kafka holds "
-                f"{earliest} to {topic.latest[partition]}: change events are lost. "
-                "Take a new snapshot of the table"
+                f"{earliest} to {topic.latest[partition]}: change events are lost. Delete the topic, "
+                "run site.yml, and take a new snapshot of the table: docs/operations.md, 'Events are lost'"
             )
     return start
 

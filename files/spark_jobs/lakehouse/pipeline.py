@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -84,6 +85,12 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
     for thread in threads:
         thread.start()
     while not stop.wait(_WRITE_STATUS_EVERY):
+        if not _lives(spark):
+            log.critical(
+                "Spark is gone, and with it all that runs here; who started the pipeline starts it again"
+            )
+            logging.shutdown()
+            os._exit(1)  # an orderly end would wait for threads that wait for Spark
         _write(status, config.status_file)
     status.stopping()
     _write(status, config.status_file)
@@ -141,6 +148,15 @@ class Batches:
                 return False
         self._backoff.succeeded()
         return True
+
+
+def _lives(spark: SparkSession) -> bool:
+    """Whether the JVM answers, and its connection to the cluster was not given up."""
+    try:
+        return not spark.sparkContext._jsc.sc().isStopped()
+    except Exception as error:  # whatever Py4J makes of a JVM that is not there
+        log.error("Spark does not answer: %s", error)
+        return False
 
 
 def _write(status: Status, path: Path) -> None:
