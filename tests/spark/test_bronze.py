@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import deliveries
 import pytest
+from chain import Chain, changes
 from deliveries import EPOCH, TOPIC
 from lakehouse import bronze
 from lakehouse.bronze import Bronze, TopicState
 from lakehouse.delta_log import Conflict, TableLog
 from lakehouse.status import Status
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from streams import in_order, put
 from test_silver import Lake
 
@@ -54,6 +56,25 @@ def test_a_batch_is_one_commit_and_silver_reads_it(lake: Lake) -> None:
     assert [version.status for version in lake.versions()] == ["a", "c", "b"]
     stored = bronze.stored_state(lake.spark.read.format("delta").load(lake.config.bronze_path))
     assert stored == {TOPIC: TopicState(EPOCH, {0: 2})}
+
+
+def test_a_batch_that_is_too_large_is_tried_in_smaller_ones(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many records as ever, but so large that they do not fit into memory together."""
+    original, sizes = Bronze._append, []
+
+    def append(layer: Bronze, batch: DataFrame, epochs: Mapping[str, str]) -> None:
+        sizes.append(batch.count())
+        if sizes[-1] > 130:
+            raise MemoryError
+        original(layer, batch, epochs)
+
+    monkeypatch.setattr(Bronze, "_append", append)
+    chain.send(changes(3, 150))
+    chain.run()
+    chain.check()
+    assert sizes == [150, 150, 125, 25]
 
 
 def test_it_goes_on_after_its_files_were_joined(lake: Lake) -> None:

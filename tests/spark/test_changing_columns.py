@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,41 @@ def test_a_type_becomes_a_wider_one(lake: Changing) -> None:
     assert lake.step()
     rows = [(*row[:3], str(row[3])) for row in lake.rows("n", "p")]
     assert rows == [(1, 1, 7, "1.500"), (2, 1, 8, "2.500"), (2, 2, 1 << 40, "2.125")]
+
+
+def test_a_narrower_type_keeps_the_wider_one(lake: Changing) -> None:
+    wide = ("double precision", "numeric(8,3)", "timestamp without time zone")
+    narrow = ("integer", "numeric(4,1)", "date")
+
+    def columns(kinds: tuple[str, ...]) -> list[Column]:
+        named = zip("fpt", kinds, strict=True)
+        return [Column(name, kind, number=number) for number, (name, kind) in enumerate(named, 4)]
+
+    lake.declare(ID, STATUS, NOTE, *columns(wide))
+    lake.update(id=1, status="a", note="n", f=1.5, p="1.125", t="2026-03-01T12:00:00Z")
+    assert lake.step()
+    lake.declare(ID, STATUS, NOTE, *columns(narrow))
+    lake.update(id=1, status="a", note="n", f=2, p="2.5", t="2026-03-02Z")
+    expected = [
+        (1, 1, 1.5, Decimal("1.125"), datetime(2026, 3, 1, 12)),
+        (1, 2, 2.0, Decimal("2.500"), datetime(2026, 3, 2)),
+    ]
+    assert lake.step()
+    assert lake.rows("f", "p", "t") == expected
+    silver.empty(lake.spark, lake.config, lake.config.tables[0])
+    lake.restart()
+    assert lake.step()
+    assert lake.rows("f", "p", "t") == expected
+
+
+def test_a_value_that_needs_a_wider_type_waits_for_its_declaration(lake: Changing) -> None:
+    lake.declare(ID, STATUS, NOTE, Column("n", "integer", number=4))
+    lake.update(id=1, status="a", note="n", n=7)
+    lake.update(id=1, status="a", note="n", n=1 << 40)
+    assert f"its column n has {1 << 40} in the source, and was integer. Run site.yml" in lake.failure()
+    lake.declare(ID, STATUS, NOTE, Column("n", "bigint", number=4))
+    assert lake.step()
+    assert lake.rows("n") == [(1, 1, 7), (1, 2, 1 << 40)]
 
 
 def test_a_renamed_column_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:

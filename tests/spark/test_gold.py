@@ -216,6 +216,24 @@ def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(shop: 
     shop.check()
 
 
+def test_a_model_follows_the_types_of_silver(shop: Shop) -> None:
+    rows = random_shop(random.Random(4))
+    for name in rows:
+        shop.set(name, rows[name])
+    shop.refresh()
+    path = shop.config.silver_path(shop.config.table("products"))
+    shop.spark.sql(f"ALTER TABLE delta.`{path}` ALTER COLUMN price TYPE decimal(14,4)")
+    shop.set("products", [(*row[:4], Decimal("9.99"), row[5]) for row in rows["products"]])
+    shop.refresh()
+    shop.check()
+    for model in models.load_all(MODELS):
+        types = [
+            {field.name: field.dataType for field in rows.schema}
+            for rows in (shop.stored(model), shop.computed(model))
+        ]
+        assert types[0] == types[1], model.name
+
+
 def test_a_model_that_fails_stops_no_other(shop: Shop) -> None:
     shop.refresh()
     broken = shop.gold._models[0].table

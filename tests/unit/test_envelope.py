@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from lakehouse.config import Column, Table
 from lakehouse.envelope import RECORDS, Envelopes
-from lakehouse.events import Events, good
+from lakehouse.events import Events, WiderColumn, good
 
 ORDERS = Table("public.orders", ("id",), (Column("id", "bigint", False), Column("note", "text")), ("note",))
 ITEMS = Table("public.items", ("sku",), (Column("sku", "text", False), Column("price", "numeric(9,2)")), ())
@@ -73,7 +74,8 @@ def test_each_record_is_judged_by_its_own_table() -> None:
         (event(None), "the row is missing"),
         (event({"price": "1.50"}), "the key column sku is missing"),
         (event(ROW | {"price": "cheap"}), "price: cheap is no numeric(9,2)"),
-        (event(ROW | {"price": "1.505"}), "price: 1.505 is no numeric(9,2)"),
+        (event(ROW | {"price": "NaN"}), "price: NaN is no numeric(9,2)"),
+        (event(None, op="d", before={"price": "1.50"}), "the key column sku is missing"),
         (event(ROW | {"price": {"a": 1}}), 'price: {"a":1} is no numeric(9,2)'),
     ],
 )
@@ -83,6 +85,24 @@ def test_a_bad_record_says_why_and_is_kept_as_it_came(value: bytes, error: str) 
     assert rows["value"].cast(pa.binary()).to_pylist() == [event(ROW), value, event(ROW)]
     assert good(rows)["offset"].to_pylist() == [0, 2]
     assert len(list(Events(ITEMS).of(good(rows)))) == 2
+
+
+def test_of_a_delete_the_key_alone_has_to_be_good() -> None:
+    rows = bronze([event(None, op="d", before=ROW | {"price": "NaN"})])
+    assert rows["error"].to_pylist() == [None]
+    (deleted,) = Events(ITEMS).of(good(rows))
+    assert (deleted.key, deleted.row) == (("A",), None)
+
+
+@pytest.mark.parametrize("price", ["1.505", "12345678.00"])
+def test_a_value_that_a_wider_type_has_is_good_and_waits_for_its_declaration(price: str) -> None:
+    rows = bronze([event(ROW | {"price": price})])
+    assert rows["error"].to_pylist() == [None]
+    with pytest.raises(WiderColumn, match=f"its column price has {price} in the source, and was numeric"):
+        list(Events(ITEMS).of(good(rows)))
+    (read,) = Events(ITEMS, {"price": "decimal(12,3)"}).of(good(rows))
+    assert read.row is not None
+    assert Decimal(str(read.row[1])) == Decimal(price)
 
 
 def test_a_key_that_is_no_text_is_bad() -> None:

@@ -83,8 +83,32 @@ def test_what_is_wrong_is_named(path: list[Any], value: Any, message: str) -> No
 def test_two_tables_cannot_share_a_name() -> None:
     twin = {**GOOD["tables"][0], "name": "public.sales_orders"}
     other = {**GOOD["tables"][0], "name": "sales.orders"}
-    with pytest.raises(ConfigError, match="would share the silver table sales_orders"):
+    with pytest.raises(ConfigError, match="would both have sales_orders in the lakehouse"):
         config.parse({**GOOD, "tables": [twin, other]})
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("version", "is a name that silver's tables have for their own"),
+        ("Valid_From", "is a name that silver's tables have for their own"),
+        ("unit price", "has ' ' in its name"),
+        ("Status", "differs from status in upper and lower case alone"),
+    ],
+)
+def test_a_column_whose_name_is_taken_can_be_left_out(column: str, said: str) -> None:
+    table = GOOD["tables"][0]
+    columns = [*table["columns"], {"name": column, "type": "text"}]
+    with pytest.raises(ConfigError) as error:
+        config.parse({**GOOD, "tables": [{**table, "columns": columns}]})
+    assert f"public.orders: its column {column} {said}" in str(error.value)
+    assert f"exclude: [{column}]" in str(error.value)
+
+
+def test_a_table_cannot_have_the_name_of_another_ones_view() -> None:
+    other = {**GOOD["tables"][0], "name": "public.orders_history"}
+    with pytest.raises(ConfigError, match="would both have orders_history in the lakehouse"):
+        config.parse({**GOOD, "tables": [GOOD["tables"][0], other]})
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

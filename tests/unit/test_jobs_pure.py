@@ -55,7 +55,7 @@ def test_records_that_were_lost_before_bronze_began_are_said() -> None:
 @pytest.mark.parametrize(("earliest", "latest"), [(43, 60), (0, 30)])
 def test_lost_records_are_said(earliest: int, latest: int) -> None:
     state = TopicState("0001/7/1/id1", {0: 41})
-    with pytest.raises(KafkaError, match=r"offset 42 of t-0.*Take a new snapshot"):
+    with pytest.raises(KafkaError, match=r"offset 42 of t-0.*take a new snapshot"):
         bronze.starting_offsets("t", state, Topic("id1", {0: earliest}, {0: latest}))
 
 
@@ -99,8 +99,8 @@ def test_models_are_judged_by_the_tables_that_are_captured(tmp_path: Path) -> No
         and said == f"{tmp_path} holds no *.sql; set lakehouse_gold_models to the folder of the gold models\n"
     )
 
-    model = "-- keys: [state]\n-- changes: {parcels: 'SELECT state FROM {changes}'}\n"
-    query = "SELECT state, count(*) AS parcels FROM {parcels} GROUP BY state"
+    model = "-- keys: [state]\n-- changes: {sales_parcels: 'SELECT state FROM {changes}'}\n"
+    query = "SELECT state, count(*) AS parcels FROM {sales_parcels} GROUP BY state"
     (tmp_path / "parcels_by_state.sql").write_text(model + query + ";\n")
     code, listed, _ = judge_models(tmp_path, "sales.parcels", "sales.orders")
     assert code == 0
@@ -108,7 +108,9 @@ def test_models_are_judged_by_the_tables_that_are_captured(tmp_path: Path) -> No
 
     code, _, said = judge_models(tmp_path, "sales.orders")
     assert code == 1
-    assert said.startswith("parcels_by_state.sql: it reads parcels, but lakehouse_tables has orders; ")
+    assert said.startswith(
+        "parcels_by_state.sql: it reads sales_parcels, but lakehouse_tables has sales_orders; "
+    )
     assert said.count("\n") == 1
 
 

@@ -31,6 +31,8 @@ GOOD = [
     ("timestamp with time zone", "1970-01-01T01:00:00+01:00", 0),
     ("timestamp(3) without time zone", "1969-12-31T23:59:59.999999Z", -1),
     ("timestamp without time zone", "+294247-01-10T04:00:54.775807Z", 9223372036854775807),
+    ("timestamp without time zone", "1970-01-02Z", 86_400_000_000),  # from when the column was a date
+    ("timestamp with time zone[]", ["2026-03-01T10:34:56Z", None], '["2026-03-01T10:34:56Z",null]'),
     ("bytea", "AAH/", "AAH/"),
     ("bytea", "", ""),
     ("text", "grüße", "grüße"),
@@ -47,6 +49,7 @@ BAD = [
     ("numeric(4,2)", "123.00"),
     ("numeric(12,2)", "NaN"),
     ("date", "2025-02-29"),
+    ("date", "+292278994-08-16Z"),  # infinity
     ("timestamp with time zone", "2025-01-01T24:00:00Z"),
     ("timestamp without time zone", "+294247-01-10T04:00:54.775808Z"),
     ("bytea", "a"),

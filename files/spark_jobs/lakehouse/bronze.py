@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -30,6 +31,9 @@ from lakehouse.status import Status
 
 MAX_RECORDS = 50_000
 """The most records in a batch; bounds the memory it takes."""
+
+_FEWER = 20
+"""How many times fewer records are tried when a batch fails, twice: of large rows fewer fit into memory."""
 
 STATS = ["source_table", "epoch", "partition", "offset", "lsn", "error"]
 _STOP_WITHIN = 15.0
@@ -117,19 +121,36 @@ class Bronze:
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
         """Runs until told to stop, or with `available_now` until bronze has what is in Kafka now."""
-        query = self._start(available_now)
+        limit = MAX_RECORDS
+        while True:
+            try:
+                if self._stream(stop, available_now, limit):
+                    return
+                limit = MAX_RECORDS
+            except StreamingQueryException as error:
+                if limit <= MAX_RECORDS // _FEWER**2:
+                    raise
+                limit //= _FEWER
+                log.warning("bronze: a batch failed; tried again with up to %d records: %s", limit, error)
+
+    def _stream(self, stop: threading.Event, available_now: bool, limit: int) -> bool:
+        """Runs with batches of up to `limit` records; false: it has caught up, and they may be larger."""
+        query = self._start(available_now, limit)
         self._status.running(self.name)
         try:
             while query.isActive and not stop.wait(0.5):
-                self._report(query)
+                if self._report(query) and limit < MAX_RECORDS and not available_now:
+                    _await_batch(query)
+                    return False
             if stop.is_set():
                 _await_batch(query)
             elif error := query.exception():
                 raise error
+            return True
         finally:
             query.stop()
 
-    def _start(self, available_now: bool) -> StreamingQuery:
+    def _start(self, available_now: bool, limit: int) -> StreamingQuery:
         self._version = self._log.version
         topics = kafka.describe(self._spark, self._config.kafka, self._config.topics)
         stored = stored_state(delta_io.read(self._spark, self._config.bronze_path, self._version))
@@ -154,7 +175,7 @@ class Bronze:
             .option("startingOffsets", json.dumps(start))
             .option("failOnDataLoss", "true")
             .option("includeHeaders", "true")
-            .option("maxOffsetsPerTrigger", MAX_RECORDS)
+            .option("maxOffsetsPerTrigger", limit)
             .load()
         )
         writer = records.writeStream.queryName("bronze").foreachBatch(
@@ -180,10 +201,11 @@ class Bronze:
         self._status.batch(self.name, time.monotonic() - began, rows.num_rows, [latency.sample(committed)])
         self._status.files("bronze.change_events", self._upkeep.after_batch())
 
-    def _report(self, query: StreamingQuery) -> None:
+    def _report(self, query: StreamingQuery) -> bool:
+        """Tells how far it is; true when bronze has all that Kafka had at the last look."""
         progress: Any = query.lastProgress
         if progress is None or not progress["sources"]:
-            return
+            return False
         source = progress["sources"][0]
         done, there = (json.loads(source[name] or "{}") for name in ("endOffset", "latestOffset"))
         lag = {
@@ -195,6 +217,7 @@ class Bronze:
         self._status.kafka(lag)
         if not any(lag.values()):
             self._status.complete(self.name, datetime.fromisoformat(progress["timestamp"]).timestamp())
+        return not any(lag.values())
 
 
 def _await_batch(query: StreamingQuery) -> None:

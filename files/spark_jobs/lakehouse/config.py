@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lakehouse import quality
+from lakehouse import names, quality
 from lakehouse.quality import Rule
 
 _TABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")
@@ -18,6 +18,12 @@ _TABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")
 
 class ConfigError(Exception):
     """A setting that is missing or wrong; the message names it, its value and the way out."""
+
+
+def short_name(table: str) -> str:
+    """A table's name in silver: `orders` for public.orders, `sales_orders` for sales.orders."""
+    schema, _, name = table.partition(".")
+    return name if schema == "public" else f"{schema}_{name}"
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,8 @@ class Table:
 
     @property
     def short_name(self) -> str:
-        """Its name in silver: `orders` for public.orders, `sales_orders` for sales.orders."""
-        schema, table = self.name.split(".")
-        return table if schema == "public" else f"{schema}_{table}"
+        """Its name in silver."""
+        return short_name(self.name)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -182,29 +187,30 @@ def _table(section: _Section) -> Table:
         )
         for column in section.sections("columns")
     )
-    names = [column.name for column in columns]
-    key = section.names("key", among=names)
+    among = [column.name for column in columns]
+    key = section.names("key", among=among)
     tracked = section.names(
-        "tracked_columns", among=names, default=[name for name in names if name not in key]
+        "tracked_columns", among=among, default=[name for name in among if name not in key]
     )
     try:
+        names.check_columns(name, among)
         rules = quality.rules(
             name, section.get("quality", []), {column.name: column.type for column in columns}
         )
-    except quality.QualityError as error:
+    except (names.TakenName, quality.QualityError) as error:
         raise ConfigError(f"{section.path}: {error}") from error
     return Table(name, key, columns, tracked, rules)
 
 
 def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:
-    seen: dict[str, str] = {}
-    for table in tables:
-        other = seen.setdefault(table.short_name, table.name)
-        if table is not next(known for known in tables if known.short_name == table.short_name):
-            raise ConfigError(
-                f"{root.path}: tables {other} and {table.name} would share the silver table "
-                f"{table.short_name}; remove one of them"
-            )
+    seen = {table.short_name: table.name for table in tables}
+    listed = [table.name for table in tables]
+    if twice := [name for name in seen.values() if listed.count(name) > 1]:
+        raise ConfigError(f"{root.path}: the table {twice[0]} is listed twice; remove one of them")
+    try:
+        names.check_tables({table.name: table.short_name for table in tables})
+    except names.TakenName as error:
+        raise ConfigError(f"{root.path}: {error}") from error
     if quality.VIEW in seen and any(table.quality for table in tables):
         raise ConfigError(
             f"{root.path}: {seen[quality.VIEW]} would be silver.{quality.VIEW}, where the quality rules have "

@@ -32,6 +32,8 @@ from pyroaring import BitMap64
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
+from lakehouse.layout import PLACE
+
 _BITMAP_MAGIC = 1681511377
 _INLINE_BYTES = 512  # a longer vector goes into a file beside the data
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
@@ -179,13 +181,13 @@ class TableLog:
         return DataFile(add, BitMap64() if vector is None else self._deleted(vector))
 
     def read(self, file: DataFile, columns: list[str] | None = None) -> pa.Table:
-        """A file's rows with their `place` in it, without those that are deleted."""
+        """A file's rows with `PLACE`, without those that are deleted."""
         with self._local(unquote(file.path)) as local:
             rows = pq.read_table(local, columns=columns, partitioning=None, coerce_int96_timestamp_unit="us")
-        rows = rows.append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+        rows = rows.append_column(PLACE, pa.array(range(rows.num_rows), pa.int64()))
         if file.deleted:
             gone = pa.array(list(file.deleted), pa.int64())
-            rows = rows.filter(pc.invert(pc.is_in(rows["place"], gone)))
+            rows = rows.filter(pc.invert(pc.is_in(rows[PLACE], gone)))
         return rows
 
     def write(self, rows: pa.Table, partition: Mapping[str, str], stats: Collection[str]) -> dict[str, Any]:

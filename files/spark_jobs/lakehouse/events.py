@@ -46,18 +46,32 @@ class UnknownColumn(Exception):
         )
 
 
+class WiderColumn(Exception):
+    """A value tells that the type of the source's column became a wider one."""
+
+    def __init__(self, table: Table, column: str, value: object) -> None:
+        declared = next((known.type for known in table.columns if known.name == column), "what it was")
+        super().__init__(
+            f"{table.name}: its column {column} has {values.text(value)} in the source, and was {declared}. "
+            "Run site.yml, which reads its columns again; nothing is lost, silver goes on from here"
+        )
+
+
 class Events:
     """Reads the events of one table."""
 
-    def __init__(self, table: Table, dropped: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, table: Table, stored: Mapping[str, str] = MappingProxyType({})) -> None:
         """Prepare.
 
         Args:
             table: The table as the source has it.
-            dropped: The Spark SQL types of columns that it had once; they follow in the rows.
+            stored: The Spark SQL types that its values become, where they are not those of the source's
+                types: silver keeps a type that is wider, and columns that the source had once. The rows have
+                the values in this order, which begins with the source's columns.
         """
         self._table = table
-        kinds = {column.name: pgtypes.spark_type(column.type) for column in table.columns} | dict(dropped)
+        kinds = {column.name: pgtypes.spark_type(column.type) for column in table.columns} | dict(stored)
+        self._kinds = kinds
         self._columns = [
             (name, values.reader(kind), kind in ("string", "binary")) for name, kind in kinds.items()
         ]
@@ -95,14 +109,18 @@ class Events:
             name = self._columns[place][0]
             if row.get(name) is None:
                 return f"the key column {name} is missing"
-        for (name, read, may_be_left_out), column in zip(self._columns, self._table.columns, strict=False):
+        for place, column in enumerate(self._table.columns):
+            name, read, may_be_left_out = self._columns[place]
             value = row.get(name)
             if value is None or (may_be_left_out and values.is_unavailable(value)):
                 continue
+            if op == "d" and place not in self._key:
+                continue  # silver takes no more than the key of what is gone
             try:
                 read(value)
             except values.BadValue:
-                return f"{name}: {values.text(value)} is no {column.type}"
+                if not values.fits_wider(self._kinds[name], value):
+                    return f"{name}: {values.text(value)} is no {column.type}"
         return None
 
     def columns_of(self, value: str) -> set[str]:
@@ -144,7 +162,12 @@ class Events:
                 unavailable += (len(row),)
                 row.append(None)
             else:
-                row.append(read(value))
+                try:
+                    row.append(read(value))
+                except values.BadValue:
+                    if values.fits_wider(self._kinds[name], value):
+                        raise WiderColumn(self._table, name, value) from None
+                    raise
         return tuple(row), unavailable, absent
 
     def _old_key(self, headers: Any) -> Key | None:

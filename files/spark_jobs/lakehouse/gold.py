@@ -106,10 +106,19 @@ def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
     is_change = pc.not_equal(pc.struct_field(kept["_applied"], "op"), "r")
     arrived = kept.filter(pc.and_(is_change, pc.is_in(kept["_change_type"], pa.array(delta_io.ARRIVED))))
     committed = pc.divide(pc.struct_field(arrived["_applied"], "source_ts").cast(pa.int64()), 1000)
-    kinds = [(column.name, values.arrow_type(pgtypes.spark_type(column.type))) for column in table.columns]
+    kinds = [
+        (column.name, _kind(feed.schema.field(column.name).type, pgtypes.spark_type(column.type)))
+        for column in table.columns
+    ]
     told = pa.schema([*kinds, ("_change_type", pa.string())])
     rows = spark.createDataFrame(kept.select(told.names).cast(told))
     return Images(rows, kept.num_rows, latency.sample(committed.to_pylist()), lambda: None)
+
+
+def _kind(stored: pa.DataType, declared: str) -> pa.DataType:
+    """Silver may keep a wider type than the source has; of times Spark's own files do not tell the zone."""
+    zoned = values.arrow_type(declared)
+    return zoned if pa.types.is_timestamp(stored) and pa.types.is_timestamp(zoned) else stored
 
 
 def _many_images(feed: DataFrame, table: Table) -> Images:
@@ -129,6 +138,7 @@ class GoldModel:
         self.path = config.gold_path(model.name)
         self.upkeep = delta_io.Upkeep(spark, self.path)
         self.versions: Versions | None = None
+        self._columns: dict[str, str] = {}
         self._spark = spark
         self._config = config
         self._log = TableLog(spark, self.path)
@@ -149,6 +159,7 @@ class GoldModel:
             )
         )
         self.versions = stored if usable else None
+        self._columns = noted.get("columns", {})
 
     def refresh(self, silver: Silver) -> None:
         """Brings the table to the silver versions."""
@@ -174,14 +185,19 @@ class GoldModel:
         for name, value in _PROPERTIES.items():
             table = table.tableProperty(name, value)
         table.createOrReplace()
+        self._columns = _columns(rows)
         self._log.note(self._noted(versions))
 
     def _update(
         self, images: Mapping[str, DataFrame], current: Mapping[str, DataFrame], versions: Versions
     ) -> None:
+        everything = models.result(self._spark, self.model, current)
+        if _columns(everything) != self._columns:  # silver's have changed, and with them the model's
+            self._replace(everything, versions)
+            return
         found = models.affected_keys(self._spark, self.model, images, current).toArrow()
         keys = self._spark.createDataFrame(found)
-        rows = models.restricted(models.result(self._spark, self.model, current), keys).coalesce(1).toArrow()
+        rows = models.restricted(everything, keys).coalesce(1).toArrow()
         self._follow()
         deleted = self._rows_of(found)
         adds = [self._log.write(rows, {}, self.model.keys)] if rows.num_rows else []
@@ -204,7 +220,7 @@ class GoldModel:
         places: dict[str, tuple[DataFile, BitMap64]] = {}
         for path, file in self._files.items():
             rows = self._keys[path].join(keys, names, join_type="left semi")
-            if found := BitMap64(rows["place"].to_pylist()) - file.deleted:
+            if found := BitMap64(rows[layout.PLACE].to_pylist()) - file.deleted:
                 places[path] = (file, found)
         return places
 
@@ -214,10 +230,14 @@ class GoldModel:
             return known
         rows = self._log.read(file, kinds.names)
         # Spark's own files have times without a zone.
-        return rows.cast(pa.schema([*kinds, rows.schema.field("place")]))
+        return rows.cast(pa.schema([*kinds, rows.schema.field(layout.PLACE)]))
 
     def _noted(self, versions: Versions) -> dict[str, Any]:
-        return {"silver": dict(versions), "model": self.model.digest}
+        return {"silver": dict(versions), "model": self.model.digest, "columns": self._columns}
+
+
+def _columns(rows: DataFrame) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in rows.schema.fields}
 
 
 @dataclass

@@ -28,6 +28,9 @@ HIDDEN_COLUMNS = {
     "_applied": EVENT,
 }
 
+PLACE = "_place"
+"""Beside the columns of a file that is read: where in it a row is."""
+
 HEADS = {"_head": "true"}
 """The partition of the latest versions."""
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lakehouse.config import short_name
+
 if TYPE_CHECKING:  # whoever only reads the models needs no Spark
     from pyspark.sql import DataFrame, SparkSession
 
@@ -135,7 +137,7 @@ def refuse_unknown_sources(found: list[Model], tables: Collection[str]) -> None:
 
     Args:
         found: The models.
-        tables: The captured tables, without their schemas.
+        tables: The captured tables, by their names in silver.
 
     Raises:
         ModelError: A model reads something else.
@@ -160,7 +162,7 @@ def main() -> int:
     told = parser.parse_args()
     try:
         found = load_all(told.folder)
-        refuse_unknown_sources(found, {table.rpartition(".")[2] for table in told.tables})
+        refuse_unknown_sources(found, {short_name(table) for table in told.tables})
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1

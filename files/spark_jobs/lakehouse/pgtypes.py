@@ -45,7 +45,7 @@ def spark_type(pg_type: str) -> str:
     """The Spark SQL type that holds every value of a PostgreSQL type."""
     if pg_type in _PLAIN:
         return _PLAIN[pg_type]
-    if pg_type.startswith("timestamp"):
+    if pg_type.startswith("timestamp") and not pg_type.endswith("[]"):
         return "timestamp" if pg_type.endswith("with time zone") else "timestamp_ntz"
     if digits := _digits(pg_type):
         return f"decimal({digits[0]},{digits[1]})"
@@ -75,6 +75,14 @@ def is_wider(kind: str, than: str) -> bool:
             and precision - scale >= int(other[1]) - int(other[2])
         )
     return kind in _WIDER.get(than, ())
+
+
+def wider(kind: str) -> tuple[str, ...]:
+    """The types that a column of a Spark SQL type may become, those that hold most."""
+    if match := _DECIMAL.match(kind):
+        precision, scale = int(match[1]), int(match[2])
+        return tuple(f"decimal(38,{digits})" for digits in range(scale, 38 - (precision - scale) + 1))
+    return _WIDER.get(kind, ())
 
 
 def _digits(pg_type: str) -> tuple[int, int] | None:

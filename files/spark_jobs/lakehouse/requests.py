@@ -17,8 +17,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse import delta_io, envelope, gold, models, silver
-from lakehouse.config import Config
-from lakehouse.layout import quoted
+from lakehouse.config import Config, Table
+from lakehouse.events import Events
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
 
@@ -77,18 +77,41 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
     for name, keys in rows.items():
         table = config.table(name)
         log.info("%s: the events of %d rows are erased", table.name, len(keys))
-        texts = [[str(key[column]) for column in table.key] for key in keys]
-        key_columns = [quoted(column) for column in table.key]
-        told = ", ".join(f"{column} string" for column in key_columns)  # as text: however a key is written
-        wanted = spark.createDataFrame(texts, told).distinct()
-        same = [f"from_json(target.key, '{told}').{column} = batch.{column}" for column in key_columns]
-        on = " AND ".join([f"target.source_table = '{table.name}'", *same])
+        texts = _key_texts(spark, config, table, keys)
+        if not texts:
+            log.warning("%s: bronze has no event of them, or not any more", table.name)
+        wanted = spark.createDataFrame([[text] for text in texts], "key string")
+        on = f"target.source_table = '{table.name}' AND target.key = batch.key"
         with _changeable(spark, config):
             delta_io.merge(spark, config.bronze_path, wanted, on, f"WHEN MATCHED THEN UPDATE SET {sets}")
         silver.empty(spark, config, table)
     for model in models.load_all(config.gold_models):
         if any(config.table(source).name in rows for source in model.sources):
             gold.forget(spark, config, model)
+
+
+def _key_texts(
+    spark: SparkSession, config: Config, table: Table, keys: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """The texts by which bronze knows rows, whatever way their keys are written in."""
+    events = Events(table)
+    wanted = set()
+    for key in keys:
+        try:
+            wanted.add(events.key(json.dumps(key, default=str)))
+        except ValueError:
+            log.error("%s: %s is no key of it", table.name, key)
+    mine = spark.read.format("delta").load(config.bronze_path).where(F.col("source_table") == table.name)
+    # As bytes: the key of a bad record may be no text.
+    known = mine.select(F.col("key").cast("binary")).distinct().toArrow()["key"].to_pylist()
+    found = []
+    for text in known:
+        try:
+            if events.key(text) in wanted:
+                found.append(text.decode())
+        except (ValueError, KeyError, TypeError):
+            continue  # of a bad record
+    return found
 
 
 @contextmanager

@@ -158,14 +158,17 @@ class Fold:
 
     def _end_what_is_gone(self, snapshot: Mark) -> None:
         """Ends what was open and is not in a snapshot: nobody looked when it was deleted."""
+        there: Collection[Key] | None = None  # of a first snapshot all heads are, and nobody has to look
         for key, head in self._open_heads():
-            if not _is_of(head, snapshot):  # of a first snapshot all are: they need not be in memory at once
-                self._changes.setdefault(key, Change(before=head, head=head))
-        unseen = [(key, change) for key, change in self._changes.items() if not _is_of(change.head, snapshot)]
-        there = self._in_snapshot(snapshot) if unseen else ()
-        for key, change in unseen:
-            if key not in there:
-                self._end(change, snapshot)
+            if not _is_of(head, snapshot):
+                there = self._in_snapshot(snapshot) if there is None else there
+                if key not in there:
+                    self._changes.setdefault(key, Change(before=head, head=head))
+        for key, change in self._changes.items():
+            if not _is_of(change.head, snapshot):
+                there = self._in_snapshot(snapshot) if there is None else there
+                if key not in there:
+                    self._end(change, snapshot)
 
     def _end(self, change: Change, mark: Mark) -> None:
         if change.head is not None and change.head.ended is None:

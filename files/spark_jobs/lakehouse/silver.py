@@ -52,7 +52,7 @@ def create_tables(spark: SparkSession, config: Config) -> None:
                 "delta.enableDeletionVectors": "true",
                 "delta.enableTypeWidening": "true",
                 "delta.feature.domainMetadata": "supported",
-                "delta.dataSkippingStatsColumns": ",".join(map(quoted, [*table.key, "version"])),
+                "delta.dataSkippingStatsColumns": ",".join(map(quoted, _with_stats(table))),
             },
             partitioned_by="_head",
         )
@@ -72,6 +72,12 @@ def empty(spark: SparkSession, config: Config, table: Table) -> None:
     except columns.ColumnError as error:
         log.info("silver.%s: %s", table.short_name, error)
         delta_io.change_schema(spark, path, _schema(table, stored.columns), partitioned_by="_head")
+
+
+def _with_stats(table: Table) -> list[str]:
+    """The columns whose least and greatest values tell which files have a row; Delta refuses some types."""
+    kinds = {name: pgtypes.spark_type(table.column(name).type) for name in table.key}
+    return [*(name for name, kind in kinds.items() if kind not in ("binary", "boolean")), "version"]
 
 
 def _schema(table: Table, there: Mapping[str, str] = MappingProxyType({})) -> str:

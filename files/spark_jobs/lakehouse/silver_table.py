@@ -131,7 +131,7 @@ class SilverTable:
         everything = set(self.table.tracked) == set(self.table.column_names) - set(self.table.key)
         tracked = [*self.table.tracked, *(dropped if everything else ())]
         self._tracked = [self._names.index(name) for name in tracked]
-        self._events = Events(self.table, dropped)
+        self._events = Events(self.table, self._columns)
         self._heads = Heads(self._state_file, self._columns)
 
     def _newest_columns(self, bronze: DataFrame) -> set[str]:
@@ -277,7 +277,8 @@ class SilverTable:
         key_places = [self._names.index(name) for name in self.table.key]
         at = [values.from_arrow(rows[name]) for name in ("valid_from", "valid_to")]
         plain = (
-            rows[name].to_pylist() for name in ("version", "valid_from_lsn", "valid_from_snapshot", "place")
+            rows[name].to_pylist()
+            for name in ("version", "valid_from_lsn", "valid_from_snapshot", layout.PLACE)
         )
         applied_at = values.from_arrow(pc.struct_field(rows["_applied"], "source_ts"))
         marks = (rows[name].to_pylist() for name in ("valid_from_position", "_applied"))

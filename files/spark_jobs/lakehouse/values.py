@@ -35,6 +35,7 @@ _USUAL_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?)Z?"
 ).fullmatch
 _1970 = datetime(1970, 1, 1)
+_DAY = 86_400_000_000
 _WIDE = Context(prec=1000)
 _RANGES = {"smallint": 15, "int": 31, "bigint": 63}
 
@@ -69,6 +70,17 @@ def reader(kind: str) -> Reader:
         "string": text,
     }
     return readers[kind]
+
+
+def fits_wider(kind: str, value: Any) -> bool:
+    """Whether a value that a column cannot have would be one if its type became a wider one."""
+    for other in pgtypes.wider(kind):
+        try:
+            reader(other)(value)
+        except BadValue:
+            continue
+        return True
+    return False
 
 
 def arrow_type(kind: str) -> pa.DataType:
@@ -198,7 +210,10 @@ def _days(value: Any) -> int:
     match = _DATE_TEXT.match(value) if isinstance(value, str) else None
     if match is None:
         raise BadValue(value)
-    return _days_since_1970(value, *(int(part) for part in match.groups()))
+    days = _days_since_1970(value, *(int(part) for part in match.groups()))
+    if not -(1 << 31) <= days < 1 << 31:
+        raise BadValue(value)  # what Debezium makes of infinity
+    return days
 
 
 def _microseconds(value: Any, *, zoned: bool) -> int:
@@ -210,7 +225,7 @@ def _microseconds(value: Any, *, zoned: bool) -> int:
             pass  # the year 0, or no date
     match = _TIME_TEXT.match(value) if isinstance(value, str) else None
     if match is None:
-        raise BadValue(value)
+        return _days(value) * _DAY  # from before a date became a timestamp
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     days = _days_since_1970(value, int(year), int(month), int(day))
     hours, minutes, seconds = int(hour), int(minute), int(second or 0)

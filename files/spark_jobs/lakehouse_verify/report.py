@@ -22,6 +22,7 @@ def render(outcome: Outcome) -> str:
     for finding in wrong:
         lines.append(f"{finding.layer} {finding.table}: {finding.check}: {finding.differences} differences")
         lines += [f"    {example}" for example in finding.examples]
+    lines += outcome.notes
     lines.append(
         f"{len(outcome.findings)} checks, {len(wrong)} failed"
         if wrong

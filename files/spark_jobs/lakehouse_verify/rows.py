@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -22,11 +22,19 @@ KEYS_A_QUERY = 500
 
 @dataclass(frozen=True)
 class Column:
-    """A column and its type, as the side that holds it names it; whether it leaves that side as a hash."""
+    """A column.
+
+    Attributes:
+        name: Its name.
+        type: Its type, as the side that holds it names it.
+        masked: Whether it leaves the source as a hash.
+        exact: Whether both sides can give its values alike; else it is only looked at whether there is one.
+    """
 
     name: str
     type: str
     masked: bool = False
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,13 @@ class PostgreSQL:
     def text(self, column: Column) -> str:
         """See Dialect."""
         value = self.name(column.name)
+        if not column.exact:
+            return f"case when {value} is not null then 'a value' end"
         if column.masked:
             return self._masked(column)
+        if column.type.startswith("numeric"):
+            others = "when 'Infinity' then 'POSITIVE_INFINITY' when '-Infinity' then 'NEGATIVE_INFINITY'"
+            return f"case {value}::text when 'NaN' then 'NAN' {others} else {value}::text end"
         if column.type.startswith("timestamp"):
             moment = f"(extract(epoch from {value}) * 1000000)::bigint::text"
             return f"case when isfinite({value}) then {moment} else {value}::text end"
@@ -127,6 +140,8 @@ class Spark:
     def text(self, column: Column) -> str:
         """See Dialect."""
         value = self.name(column.name)
+        if not column.exact:
+            return f"case when {value} is not null then 'a value' end"
         if column.type in ("timestamp", "timestamp_ntz"):
             return f"cast(unix_micros(cast({value} as timestamp)) as string)"
         if column.type == "date":
@@ -231,8 +246,13 @@ def column_types(run_sql: RunSql, relation: str) -> dict[str, str]:
 
 
 def lake_reader(
-    run_sql: RunSql, relation: str, types: Mapping[str, str], names: Iterable[str], key: Iterable[str]
+    run_sql: RunSql,
+    relation: str,
+    types: Mapping[str, str],
+    names: Iterable[str],
+    key: Iterable[str],
+    inexact: Collection[str] = (),
 ) -> Reader:
     """Read some columns of a relation in the lakehouse."""
-    columns = tuple(Column(name, types[name]) for name in names)
+    columns = tuple(Column(name, types[name], exact=name not in inexact) for name in names)
     return Reader(run_sql, Spark(), relation, columns, tuple(Column(name, types[name]) for name in key))

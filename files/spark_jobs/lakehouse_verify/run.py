@@ -41,11 +41,13 @@ class Outcome:
         lsn: The position of the cut in the source.
         counts: Rows by table: `source`, `events`, `versions`, `current`, or of gold `rows`.
         findings: One entry a check.
+        notes: What was not compared in full.
     """
 
     lsn: str = ""
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,14 @@ class Verification:
             shape.examples = [f"silver has {', '.join(types)}; the source has {', '.join(names)}"]
         self._note(shape)
         both = [name for name in names if name in types]
-        source, silver = cut.reader(table, both), lake_reader(self._run_sql, relation, types, both, table.key)
+        inexact = {column.name: column.type for column in table.columns if not column.exact}
+        if inexact:
+            told = ", ".join(f"{name} ({kind})" for name, kind in inexact.items())
+            self._outcome.notes.append(
+                f"{table.name}: of {told} it was only compared whether there is a value"
+            )
+        source = cut.reader(table, both)
+        silver = lake_reader(self._run_sql, relation, types, both, table.key, inexact)
         ours, theirs = source.digests(), silver.digests()
         self._outcome.counts[table.name]["source"] = sum(count for count, _ in ours.values())
         self._outcome.counts[table.name]["current"] = sum(count for count, _ in theirs.values())

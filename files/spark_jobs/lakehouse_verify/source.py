@@ -14,14 +14,18 @@ from lakehouse_verify.rows import MASK_SALT, Column, PostgreSQL, Reader, Table
 
 _Run = Callable[[str, Sequence[Any] | None], list[tuple[Any, ...]]]
 
+# An array, a range or an interval is one text in PostgreSQL and another in JSON.
 _COLUMNS = """
-select attname, format_type(atttypid, atttypmod)
-from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped and attgenerated = ''
+select attname, format_type(atttypid, atttypmod), typtype = 'e' or typname in (
+    'bool', 'bpchar', 'bytea', 'citext', 'date', 'float4', 'float8', 'int2', 'int4', 'int8', 'json', 'jsonb',
+    'name', 'numeric', 'oid', 'text', 'timestamp', 'timestamptz', 'uuid', 'varchar', 'xml')
+from pg_attribute join pg_type on pg_type.oid = atttypid
+where attrelid = %s::regclass and attnum > 0 and not attisdropped and attgenerated = ''
 order by attnum
 """
 _KEY = """
 select attname
-from pg_index join pg_attribute on attrelid = indrelid and attnum = any(indkey)
+from pg_index join pg_attribute on attrelid = indrelid and attnum = any((indkey::int2[])[0:indnkeyatts - 1])
 where indrelid = %s::regclass and indisprimary
 order by array_position(indkey::int2[], attnum)
 """
@@ -89,12 +93,12 @@ class Source:
             mask: The columns that leave it as a hash.
         """
         with self._connection:
+            key = tuple(row[0] for row in self._run(_KEY, [name]))
             columns = tuple(
-                Column(column, kind, masked=column in mask)
-                for column, kind in self._run(_COLUMNS, [name])
+                Column(column, kind, masked=column in mask, exact=exact or column in key)
+                for column, kind, exact in self._run(_COLUMNS, [name])
                 if column not in exclude
             )
-            key = tuple(row[0] for row in self._run(_KEY, [name]))
         if not key:
             raise VerifyError(f"{name} has no primary key; a table without one cannot be captured")
         return Table(name, columns, key)

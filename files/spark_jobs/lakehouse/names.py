@@ -1,0 +1,82 @@
+"""Which names of tables and columns the lakehouse can take. Pure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+
+from lakehouse import layout
+
+_OF_DELTA = ("_change_type", "_commit_version", "_commit_timestamp")
+RESERVED = frozenset({*layout.HISTORY_COLUMNS, *layout.HIDDEN_COLUMNS, layout.PLACE, *_OF_DELTA})
+"""Names of columns that silver and Delta have for their own."""
+
+_NOT_IN_DELTA = " ,;{}()\n\t="
+
+
+class TakenName(ValueError):
+    """A name that cannot be taken; the message says which, and the way out."""
+
+
+def check_columns(table: str, columns: Iterable[str]) -> None:
+    """Checks the names of a table's columns.
+
+    Raises:
+        TakenName: One is taken already, or Delta has no such names.
+    """
+    seen: dict[str, str] = {}
+    for name in columns:
+        twin = seen.setdefault(name.lower(), name)
+        if name.lower() in RESERVED:
+            fault = "is a name that silver's tables have for their own"
+        elif found := [sign for sign in _NOT_IN_DELTA if sign in name]:
+            fault = f"has {found[0]!r} in its name, which Delta's columns cannot"
+        elif twin != name:
+            fault = f"differs from {twin} in upper and lower case alone, which Spark does not tell apart"
+        else:
+            continue
+        raise TakenName(
+            f"{table}: its column {name} {fault}. Rename it in the source, or leave it out: exclude: [{name}]"
+        )
+
+
+def check_tables(tables: Mapping[str, str]) -> None:
+    """Checks that no table would get in the way of another's tables and views.
+
+    Args:
+        tables: The names in silver, by the names in the source.
+
+    Raises:
+        TakenName: One does.
+    """
+    owners = {"change_events": "bronze", "quarantine": "bronze"}
+    for table, short in tables.items():
+        for name in (short, f"{short}_history", f"{short}_versions"):
+            other = owners.setdefault(name, table)
+            if other != table:
+                raise TakenName(f"{table} and {other} would both have {name} in the lakehouse; remove one")
+
+
+def main() -> int:
+    """Judges the columns that the source has; 1, and the first error in one line, when one is wrong.
+
+    Reads from standard input JSON: `tables` as in lakehouse_tables, and of those that the source has
+    `columns`, each with its name, by the table's name.
+    """
+    from lakehouse.config import short_name
+
+    told = json.load(sys.stdin)
+    try:
+        check_tables({table["name"]: short_name(table["name"]) for table in told["tables"]})
+        for table in told["tables"]:
+            columns = told["columns"].get(table["name"], [])
+            check_columns(table["name"], [column["name"] for column in columns])
+    except TakenName as error:
+        print(f"lakehouse_tables: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
