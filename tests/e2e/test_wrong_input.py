@@ -72,15 +72,24 @@ def test_a_password_that_is_too_short(lab: Lab) -> None:
     assert "postgres_cdc_password is shorter than 8 characters" in said
 
 
-def test_a_table_without_a_key(lab: Lab) -> None:
-    lab.psql("create table public.keyless (x int)")
+@pytest.mark.parametrize(
+    ("column", "named"), [("x int", "primary key"), ("x int primary key deferrable", "DEFERRABLE")]
+)
+def test_a_table_whose_rows_have_no_key_that_tells_them_apart(lab: Lab, column: str, named: str) -> None:
+    lab.psql(f"create table public.keyless ({column})")
     try:
         tables = [{"name": "public.orders"}, {"name": "public.keyless"}]
         said = refused(lab, "--limit", "node1", "-e", json.dumps({"lakehouse_tables": tables}))
         assert "public.keyless" in said
-        assert "primary key" in said
+        assert named in said
     finally:
         lab.psql("drop table public.keyless")
+
+
+def test_two_tables_that_would_have_one_view(lab: Lab) -> None:
+    tables = [{"name": "public.orders"}, {"name": "public.orders_history"}]
+    said = refused(lab, "-e", json.dumps({"lakehouse_tables": tables}), playbook="site")
+    assert "public.orders_history and public.orders would both have orders_history" in said
 
 
 def test_a_port_that_is_taken(lab: Lab) -> None:
