@@ -25,6 +25,7 @@ from lakehouse.scd2 import Change, Event, Fold, Key, Mark, Position, Version, fi
 
 _CLOSED = {"_head": "false"}
 _TRIES = 5
+_TIMES_WITHOUT_ZONE = "'delta.feature.timestampNtz' = 'supported'"
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ class SilverTable:
         there, numbers = self._log.columns, self._log.metadata.get("columns", {})
         for change in list(columns.differences(self.table, there, numbers)):
             log.info("silver.%s: %s", self.table.short_name, change)
+            if change.endswith(" timestamp_ntz"):  # which a table that began without one does not have
+                self._spark.sql(f"ALTER TABLE delta.`{self._path}` SET TBLPROPERTIES ({_TIMES_WITHOUT_ZONE})")
             self._spark.sql(f"ALTER TABLE delta.`{self._path}` {change}")
         kinds = columns.business(self._log.columns)
         declared = {name: kinds[name] for name in self.table.column_names}
