@@ -121,7 +121,8 @@ def _number(card: Card, result: Result) -> dict[str, Any]:
     shown = {"value": written(values[-1], own)}
     if card.display == "smartscalar":
         shown |= _comparison(values[-1], values[-2] if len(values) > 1 else None, own, card.settings)
-        shown["since"] = str(result.rows[-2][0]).removesuffix(":00") if len(values) > 1 else ""
+        since = result.rows[-2][0] if len(values) > 1 else None
+        shown["since"] = "" if since is None else str(since).removesuffix(":00")
     return shown
 
 
