@@ -246,15 +246,16 @@ class Client:
         host = f"{api}.googleapis.com"
         text = message.rstrip(".")
         lower = f"{reason} {message}".lower()
+        # Of the same reason as an API that is off.
+        if "quota project" in lower:
+            way = f"Run `gcloud auth application-default set-quota-project {self.project}`."
+            return GcpError(f"{host} wants to know whose project asks: {text}. {way}", status, reason)
         if "accessnotconfigured" in lower or "service_disabled" in lower or "it is disabled" in lower:
             way = (
                 f"Enable it: add {host} to gcp_services and run playbooks/provision.yml, or `gcloud services "
                 f"enable {host} --project {self.project}`. It takes effect after some minutes."
             )
             return GcpError(f"The API {host} is off in project {self.project} ({text}). {way}", status, "off")
-        if "quota project" in lower:
-            way = f"Run `gcloud auth application-default set-quota-project {self.project}`."
-            return GcpError(f"{host} wants to know whose project asks: {text}. {way}", status, reason)
         if "quota" in lower and "rate" not in lower:
             way = "Ask for more under IAM & Admin > Quotas, or choose another gcp_machine_type or gcp_zone."
             return GcpError(f"A quota of project {self.project} is used up: {text}. {way}", status, "quota")
@@ -270,7 +271,10 @@ class Client:
             way = "Link a billing account: set gcp_billing_account and run playbooks/provision.yml."
             return GcpError(f"Project {self.project} has no billing: {text}. {way}", status, "billing")
         if status in {401, 403}:
-            missing = re.search(r"'?([a-z]+\.[a-zA-Z]+\.[a-zA-Z]+)'?", message)
+            # Not any name with two dots: accounts, too, have such.
+            missing = re.search(
+                r"(?:[Pp]ermission '?|have |Required ')([a-z]+\.[a-zA-Z]+\.[a-zA-Z]+)\b", message
+            )
             who = (
                 getattr(self._credentials, "service_account_email", None)
                 or "the account that you signed in with"
@@ -279,7 +283,8 @@ class Client:
                 f"Grant {who} {f'the permission {missing[1]}, which is in ' if missing else ''}{ROLES[api]}: "
                 f"`gcloud projects add-iam-policy-binding {self.project} --member … --role …`."
             )
-            unknown = "may not exist" in message
+            # What else may not exist, a bucket for instance, is there, or is another one's.
+            unknown = "may not exist" in message and (api == "cloudresourcemanager" or "project " in lower)
             if unknown:
                 way = f"Is gcp_project right? gcp_create_project makes a new one. If it is there: {way}"
             return GcpError(

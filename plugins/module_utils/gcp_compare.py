@@ -18,6 +18,8 @@ def same(wanted: Any, current: Any) -> bool:
         return _same_list(wanted, current or [])
     if wanted in (None, False, "") or current in (None, False, ""):
         return bool(wanted) == bool(current)
+    if isinstance(wanted, int | float) and isinstance(current, int | float):
+        return wanted == current  # 1.0 is told as 1
     left, right = str(wanted), str(current)
     # A link is written in full, from the host on, or from the project on.
     return left == right or ("/" in left and _link(left) == _link(right))

@@ -87,8 +87,8 @@ def _body(action: str, verb: str = "POST", *, stopped: bool = False) -> Setter:
 
 
 def _scheduling(path: str, value: Any, current: Json) -> list[Call]:
-    # The method takes all of it. What the old model had and the new one does not want is left out.
-    return [Call("POST", f"{path}/setScheduling", without_nothing(value), needs_stop=True)]
+    # The method takes all of it. What is left out may stay as it was: what is not wanted any more is null.
+    return [Call("POST", f"{path}/setScheduling", value, needs_stop=True)]
 
 
 def _metadata(path: str, value: Any, current: Json) -> list[Call]:

@@ -63,7 +63,7 @@ def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool 
     again = before.get("synced") is False
     if not check and found:
         # One that was never finished, because Metabase stopped meanwhile, is not taken up by itself.
-        if again or before and found["initial_sync_status"] == "incomplete":
+        if again or (before and found["initial_sync_status"] == "incomplete"):
             client.post(f"/api/database/{found['id']}/sync_schema")
         _await_sync(client, found["id"], wanted.name, sync_timeout, again=again)
     return {

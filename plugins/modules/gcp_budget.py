@@ -120,7 +120,12 @@ def spec(params: dict[str, Any], current: dict[str, Any], client: gcp.Client) ->
     }
     return {
         "displayName": params["name"],
-        "budgetFilter": {"projects": [project["name"]], "calendarPeriod": "MONTH"},
+        "budgetFilter": {
+            "projects": [project["name"]],
+            "calendarPeriod": "MONTH",
+            # What is used is to be known before the free credit is gone, not after.
+            "creditTypesTreatment": "EXCLUDE_ALL_CREDITS",
+        },
         "amount": {"specifiedAmount": {"units": str(params["amount"])}},
         "thresholdRules": [{"thresholdPercent": part} for part in params["thresholds"]],
     }
