@@ -569,11 +569,25 @@ def test_a_quota_is_named_whether_refused_or_found_out_later(
     assert changed(vm(spec=VM)), "it goes on where it stopped"
 
 
-def test_a_sign_in_without_a_quota_project_says_how_to_set_it(cloud: Cloud, run: Module) -> None:
+@pytest.mark.parametrize("reason", ["forbidden", "SERVICE_DISABLED"])
+def test_a_sign_in_without_a_quota_project_says_how_to_set_it(cloud: Cloud, run: Module, reason: str) -> None:
     words = "The billingbudgets.googleapis.com API requires a quota project, which is not set by default."
-    cloud.refuse("billingbudgets.*", 403, "forbidden", words)
+    cloud.refuse("billingbudgets.*", 403, reason, words)
     message = run("gcp_budget", name="lake", billing_account="0A-0B-0C", amount=1)["msg"]
     assert f"gcloud auth application-default set-quota-project {PROJECT}" in message
+
+
+def test_a_permission_that_is_missing_is_named_and_not_the_account(
+    cloud: Cloud, vm: Callable[..., dict[str, Any]]
+) -> None:
+    words = (
+        "deployer@lake.iam.gserviceaccount.com does not have compute.instances.get access. "
+        "Permission 'compute.instances.get' denied on resource (or it may not exist)."
+    )
+    cloud.refuse("compute.instances.get", 403, "forbidden", words)
+    message = vm(spec=VM, check=True)["msg"]
+    assert "the permission compute.instances.get" in message
+    assert "gcp_create_project" not in message
 
 
 def test_a_zone_without_room_says_what_else_to_try(cloud: Cloud, vm: Callable[..., dict[str, Any]]) -> None:
