@@ -20,12 +20,6 @@ class ConfigError(Exception):
     """A setting that is missing or wrong; the message names it, its value and the way out."""
 
 
-def short_name(table: str) -> str:
-    """A table's name in silver: `orders` for public.orders, `sales_orders` for sales.orders."""
-    schema, _, name = table.partition(".")
-    return name if schema == "public" else f"{schema}_{name}"
-
-
 @dataclass(frozen=True)
 class Column:
     """A column of a source table.
@@ -56,7 +50,7 @@ class Table:
     @property
     def short_name(self) -> str:
         """Its name in silver."""
-        return short_name(self.name)
+        return names.short_name(self.name)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -208,7 +202,7 @@ def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:
     if twice := [name for name in seen.values() if listed.count(name) > 1]:
         raise ConfigError(f"{root.path}: the table {twice[0]} is listed twice; remove one of them")
     try:
-        names.check_tables({table.name: table.short_name for table in tables})
+        names.check_tables(listed)
     except names.TakenName as error:
         raise ConfigError(f"{root.path}: {error}") from error
     if quality.VIEW in seen and any(table.quality for table in tables):

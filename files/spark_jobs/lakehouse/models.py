@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lakehouse.config import short_name
+from lakehouse.names import short_name
 
 if TYPE_CHECKING:  # whoever only reads the models needs no Spark
     from pyspark.sql import DataFrame, SparkSession

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from lakehouse import layout
 
@@ -17,6 +17,12 @@ _NOT_IN_DELTA = " ,;{}()\n\t="
 
 class TakenName(ValueError):
     """A name that cannot be taken; the message says which, and the way out."""
+
+
+def short_name(table: str) -> str:
+    """A table's name in silver: `orders` for public.orders, `sales_orders` for sales.orders."""
+    schema, _, name = table.partition(".")
+    return name if schema == "public" else f"{schema}_{name}"
 
 
 def check_columns(table: str, columns: Iterable[str]) -> None:
@@ -41,17 +47,18 @@ def check_columns(table: str, columns: Iterable[str]) -> None:
         )
 
 
-def check_tables(tables: Mapping[str, str]) -> None:
+def check_tables(tables: Iterable[str]) -> None:
     """Checks that no table would get in the way of another's tables and views.
 
     Args:
-        tables: The names in silver, by the names in the source.
+        tables: Their names in the source.
 
     Raises:
         TakenName: One does.
     """
     owners = {"change_events": "bronze", "quarantine": "bronze"}
-    for table, short in tables.items():
+    for table in tables:
+        short = short_name(table)
         for name in (short, f"{short}_history", f"{short}_versions"):
             other = owners.setdefault(name, table)
             if other != table:
@@ -64,11 +71,9 @@ def main() -> int:
     Reads from standard input JSON: `tables` as in lakehouse_tables, and of those that the source has
     `columns`, each with its name, by the table's name.
     """
-    from lakehouse.config import short_name
-
     told = json.load(sys.stdin)
     try:
-        check_tables({table["name"]: short_name(table["name"]) for table in told["tables"]})
+        check_tables(table["name"] for table in told["tables"])
         for table in told["tables"]:
             columns = told["columns"].get(table["name"], [])
             check_columns(table["name"], [column["name"] for column in columns])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -158,17 +159,17 @@ class Fold:
 
     def _end_what_is_gone(self, snapshot: Mark) -> None:
         """Ends what was open and is not in a snapshot: nobody looked when it was deleted."""
-        there: Collection[Key] | None = None  # of a first snapshot all heads are, and nobody has to look
+
+        @cache  # of a first snapshot all heads are, and nobody has to look
+        def there() -> Collection[Key]:
+            return self._in_snapshot(snapshot)
+
         for key, head in self._open_heads():
-            if not _is_of(head, snapshot):
-                there = self._in_snapshot(snapshot) if there is None else there
-                if key not in there:
-                    self._changes.setdefault(key, Change(before=head, head=head))
+            if not _is_of(head, snapshot) and key not in there():
+                self._changes.setdefault(key, Change(before=head, head=head))
         for key, change in self._changes.items():
-            if not _is_of(change.head, snapshot):
-                there = self._in_snapshot(snapshot) if there is None else there
-                if key not in there:
-                    self._end(change, snapshot)
+            if not _is_of(change.head, snapshot) and key not in there():
+                self._end(change, snapshot)
 
     def _end(self, change: Change, mark: Mark) -> None:
         if change.head is not None and change.head.ended is None:
