@@ -86,20 +86,45 @@ class Artifact:
         """The locked files that the cache lacks."""
         return [file for file in self.files if not self.path_of(file).exists()]
 
-    def verify(self) -> None:
+    def verify(self, *, again: bool = False) -> None:
         """Compare every file in the cache with the lock.
+
+        A file that was compared before is read again when its size or times are others, or when ``again``.
 
         Raises:
             ArtifactError: A file is not what the lock says.
         """
-        for file in self.files:
-            path = self.path_of(file)
-            if path.exists() and (found := sha256_of(path)) != file["sha256"]:
-                raise ArtifactError(
-                    f"{path} is not what {self.entry.get('lock', LOCK)} says of {self.name}: expected "
-                    f"SHA-256 {file['sha256']}, found {found}. Nothing was unpacked. Delete the file and run "
-                    "again; if it comes back the same, the mirror serves another file."
-                )
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with _locked(self.cache / "verified.lock"):
+            noted = self._noted()
+            known = dict(noted)
+            for file in self.files:
+                path = self.path_of(file)
+                if not path.exists():
+                    continue
+                status = path.stat()
+                stamp = [file["sha256"], status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+                if known.get(path.name) == stamp and not again:
+                    continue
+                if (found := sha256_of(path)) != file["sha256"]:
+                    raise ArtifactError(
+                        f"{path} is not what {self.entry.get('lock', LOCK)} says of {self.name}: expected "
+                        f"SHA-256 {file['sha256']}, found {found}. Nothing was unpacked. Delete the file and "
+                        "run again; if it comes back the same, the mirror serves another file."
+                    )
+                known[path.name] = stamp
+            if known != noted:
+                partial = self.cache / "verified.partial"
+                partial.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n")
+                partial.replace(self.cache / "verified.json")
+
+    def _noted(self) -> dict[str, list[Any]]:
+        """The files that were compared, by name: checksum, size and times."""
+        try:
+            noted: dict[str, list[Any]] = json.loads((self.cache / "verified.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return noted
 
     def build(self) -> str:
         """Make the bundle unless a sound one is there.
@@ -218,7 +243,7 @@ def _add(tar: tarfile.TarFile, place: str, stream: IO[bytes], size: int, mode: i
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time build a bundle."""
+    """Let one process at a time do what it guards."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

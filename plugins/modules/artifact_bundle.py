@@ -10,8 +10,8 @@ module: artifact_bundle
 short_description: Verify locked downloads and bundle them
 description:
   - Compares every file of one entry of files/artifacts.lock.yml that the cache holds with the lock.
-    A wrong one is an error.
-  - With O(build=true), makes one tar of them, the same to the byte wherever it is made.
+    A wrong one is an error. A file that was compared before is read again when its size or times are others.
+  - With O(build=true), reads all of them, and makes one tar, the same to the byte wherever it is made.
   - The cache is no host's state, so nothing here counts as a change.
 author: The cdc.lakehouse authors (@cdc-lakehouse)
 options:
@@ -48,7 +48,6 @@ EXAMPLES = r"""
     name: kafka
     entry: "{{ lock.kafka }}"
     cache: /var/cache/cdc-lakehouse
-  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -74,44 +73,3 @@ sha256:
   type: str
   returned: when O(build=true)
 """
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle import (
-    Artifact,
-    ArtifactError,
-    file_name,
-)
-
-
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "entry": {"type": "dict", "required": True},
-            "cache": {"type": "path", "required": True},
-            "build": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        artifact = Artifact(module.params["name"], module.params["entry"], module.params["cache"])
-        artifact.verify()
-        missing = [{**file, "file": file_name(file)} for file in artifact.missing()]
-        result = {
-            "directory": artifact.directory,
-            "bundle": str(artifact.bundle),
-            "files": str(artifact.cache / "files"),
-            "missing": missing,
-        }
-        if module.params["build"]:
-            if missing:
-                raise ArtifactError(f"The cache lacks {', '.join(file['file'] for file in missing)}.")
-            result["sha256"] = artifact.build()
-    except (ArtifactError, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **result)
-
-
-if __name__ == "__main__":
-    main()

@@ -58,6 +58,10 @@ whole:
   description: Whether the folder was as unpacked before.
   type: bool
   returned: always
+linked:
+  description: Whether the link names the folder.
+  type: bool
+  returned: always
 differences:
   description: The first files that were not.
   type: list
@@ -104,6 +108,7 @@ def main() -> None:
     module.exit_json(
         changed=changed,
         whole=not differences,
+        linked=there.linked(),
         manifest="to be made" if differences and module.check_mode else there.manifest(),
         differences=differences[:20],
         diff={

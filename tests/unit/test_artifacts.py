@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.cdc.lakehouse.plugins.module_utils import artifact_bundle
 from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle import (
     Artifact,
     ArtifactError,
@@ -90,6 +91,25 @@ def test_a_flipped_byte_is_named_with_both_checksums_and_the_way_out(tmp_path: P
         made.verify()
     for word in (str(path), sha256(b"right"), sha256(b"wrong"), "Delete the file"):
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_file_that_was_sound_and_is_no_more(tmp_path: Path, again: bool) -> None:
+    made = artifact(tmp_path, {"a.jar": b"right"})
+    path = tmp_path / "files/a.jar"
+    made.verify()
+    made.verify()
+    path.write_bytes(b"wrong")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns))
+    with pytest.raises(ArtifactError):
+        made.verify(again=again)
+
+
+def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = artifact(tmp_path, {"a.jar": b"right"})
+    made.verify()
+    monkeypatch.setattr(artifact_bundle, "sha256_of", lambda path: pytest.fail(f"{path} was read"))
+    artifact_bundle.Artifact(made.name, made.entry, made.cache).verify()
 
 
 def test_what_the_cache_lacks_is_listed_and_is_no_error(tmp_path: Path) -> None:
