@@ -191,7 +191,7 @@ class MetabaseStandIn:
         ]
 
     def put_setting(self, key: str, body: Json) -> None:
-        self.settings[key] = body["value"]
+        self.settings[key] = body["value"].rstrip("/") if key == "site-url" else body["value"]
 
     def get_database(self) -> Json:
         found = [self.masked(database) for database in self.databases.values()]
@@ -280,9 +280,12 @@ class MetabaseStandIn:
         page = found[offset : offset + limit]
         return {"data": page, "total": len(found), "limit": limit, "offset": offset, "models": models}
 
+    def get_card(self, query: dict[str, list[str]]) -> list[Json]:
+        archived = query.get("f", ["all"]) == ["archived"]
+        return [deepcopy(card) for card in self.cards.values() if card["archived"] == archived]
+
     def get_card_id(self, number: str, query: dict[str, list[str]]) -> Json:
-        by_entity = {card["entity_id"]: card for card in self.cards.values()}
-        card = deepcopy(by_entity[number] if number in by_entity else self._one(self.cards, number))
+        card = deepcopy(self._one(self.cards, number))
         if query.get("legacy-mbql") != ["true"]:
             card["dataset_query"] = mbql5(card["dataset_query"])
         return card
@@ -290,8 +293,6 @@ class MetabaseStandIn:
     def post_card(self, body: Json) -> Json:
         if body.get("description") == "":
             raise Answer(400, {"errors": {"description": "value must be a non-blank string."}})
-        if body.get("entity_id") in {card["entity_id"] for card in self.cards.values()}:
-            raise Answer(500, {"message": "ERROR: duplicate key value violates unique constraint"})
         number = self.next_id()
         made = {
             "id": number,
@@ -307,7 +308,8 @@ class MetabaseStandIn:
             "table_id": None,
             "parameters": [],
         }
-        self.cards[number] = {**made, **body}
+        # The id that the contract lets one give is dropped.
+        self.cards[number] = {**made, **body, "entity_id": made["entity_id"]}
         return self.get_card_id(str(number), {})
 
     def put_card_id(self, number: str, body: Json) -> Json:

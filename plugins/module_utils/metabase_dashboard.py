@@ -9,15 +9,14 @@ was, since Metabase replaces the cards, tabs and parameters of a dashboard as a 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import uuid
+from functools import cached_property
 from typing import Any
 
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
     Metabase,
     MetabaseError,
-    NotFoundError,
     database_named,
     only,
 )
@@ -35,13 +34,14 @@ PLACED = (
 )  # fmt: skip
 # A title that somebody gave the card on this dashboard alone.
 TITLE = "card.title"
+# The setting of a card that tells what it was made for: Metabase (as of 0.60) takes no id of one's own.
+MARK = "cdc.lakehouse.made_for"
 State = dict[str, Any]
 
 
-def entity_id(collection: str, card: str) -> str:
-    """The id that Metabase is told for a card: it is found by it again when somebody renamed or moved it."""
-    digest = hashlib.sha256(f"{collection}\n{card}".encode()).digest()
-    return base64.urlsafe_b64encode(digest).decode()[:21]
+def mark(collection: str, name: str, number: int) -> str:
+    """What a card carries, to be known by it when somebody renamed or moved it; a copy has another id."""
+    return hashlib.sha256(f"{collection}\n{name}\n{number}".encode()).hexdigest()[:16]
 
 
 def covered(found: Any, declared: Any) -> Any:
@@ -103,15 +103,25 @@ class Target:
 
     def _card(self, name: str) -> dict[str, Any] | None:
         """The card that was made for the definition, whatever it is called now; else one of that name."""
-        named = self._named("card", name)
-        try:
-            made = self.client.get(f"/api/card/{entity_id(self.collection_name, name)}", legacy_mbql=True)
-        except NotFoundError:
-            found = only(named, f"the card {name} in the collection {self.collection_name}")
-            return dict(self.client.get(f"/api/card/{found['id']}", legacy_mbql=True)) if found else None
-        others = [item for item in named if item["id"] != made["id"]]
-        only([made, *others], f"the card {name} for the collection {self.collection_name}")
-        return dict(made)
+        named = {item["id"]: self._read(item["id"]) for item in self._named("card", name)}
+        if not any(self._made_for(name, card) for card in named.values()):
+            named |= {card["id"]: self._read(card["id"]) for card in self._all if self._made_for(name, card)}
+        found: State | None = only(
+            list(named.values()), f"the card {name} for the collection {self.collection_name}"
+        )
+        return found
+
+    def _read(self, number: int) -> dict[str, Any]:
+        return dict(self.client.get(f"/api/card/{number}", legacy_mbql=True))
+
+    @cached_property
+    def _all(self) -> list[dict[str, Any]]:
+        """Every card that there is, the trash included; asked for only where one is not where it was."""
+        return [card for which in ("all", "archived") for card in self.client.get("/api/card", f=which)]
+
+    def _made_for(self, name: str, card: dict[str, Any]) -> bool:
+        found = (card["visualization_settings"] or {}).get(MARK)
+        return bool(found == mark(self.collection_name, name, card["id"]))
 
     def _dashboard(self) -> dict[str, Any] | None:
         """The dashboard of the name; else the one that shows most of the cards, which somebody renamed."""
@@ -168,14 +178,13 @@ class Target:
         if self.definition.description is not None:
             found["description"] = self.dashboard["description"]
         if self.definition.parameters:
-            known = {p.get("slug"): p for p in self.dashboard["parameters"] or []}
             found["parameters"] = {
-                p.slug: covered(known[p.slug], self._parameter_after(p))
+                p.slug: covered(known, self._parameter_after(p))
                 for p in self.definition.parameters
-                if p.slug in known
+                if (known := self._parameter(p.slug)) is not None
             }
         if self.definition.tabs:
-            found["tabs"] = [tab["name"] for tab in self._tabs() if tab["name"] in self.definition.tabs]
+            found["tabs"] = list(self._declared_tabs())
         return found
 
     def _parameter_after(self, parameter: Parameter) -> State:
@@ -187,7 +196,8 @@ class Target:
         return found
 
     def _card_before(self, name: str) -> State:
-        card, declared = self.cards[name], self._card_after(self._declared(name))
+        card = self.cards[name]
+        declared = self._card_after(self._declared(name))
         query = card["dataset_query"] or {}
         native = query.get("native") or {}
         tags = native.get("template-tags") or {}
@@ -219,13 +229,18 @@ class Target:
             "sql": card.sql,
             "database": self.database_name,
             "variables": {slug: self._variable(card, slug) for slug in sorted(card.variables)},
-            "settings": card.settings,
+            "settings": self._settings(card),
             "archived": False,
             "collection": self.collection_name,
         }
         if card.description is not None:
             wanted["description"] = card.description
         return wanted
+
+    def _settings(self, card: Card) -> State:
+        found = self.cards.get(card.name)
+        known = {MARK: mark(self.collection_name, card.name, found["id"])} if found else {}
+        return {**card.settings, **known}
 
     def _variable(self, card: Card, slug: str) -> State:
         parameter = next(p for p in self.definition.parameters if p.slug == slug)
@@ -239,8 +254,8 @@ class Target:
         if not placed:
             return None
         declared = self._place_after(self._declared(name))
-        tabs = {tab["id"]: tab["name"] for tab in self._tabs()}
-        slugs = {p["id"]: p.get("slug") for p in (self.dashboard or {})["parameters"] or []}
+        tabs = {number: tab for tab, number in self._declared_tabs().items()}
+        slugs = {self._parameter_id(slug): slug for slug in declared["filters"]}
         found = {
             "row": placed["row"],
             "col": placed["col"],
@@ -249,8 +264,7 @@ class Target:
             "filters": sorted(
                 slugs[m["parameter_id"]]
                 for m in placed["parameter_mappings"] or []
-                if slugs.get(m["parameter_id"]) in declared["filters"]
-                and m["target"] == _target(slugs[m["parameter_id"]])
+                if m["parameter_id"] in slugs and m["target"] == _target(slugs[m["parameter_id"]])
             ),
             "title": (placed["visualization_settings"] or {}).get(TITLE),
             "tab": tabs.get(placed["dashboard_tab_id"]),
@@ -273,6 +287,14 @@ class Target:
 
     def _tabs(self) -> list[dict[str, Any]]:
         return sorted((self.dashboard or {}).get("tabs") or [], key=lambda tab: tab.get("position") or 0)
+
+    def _declared_tabs(self) -> dict[str, int]:
+        """The tabs that are declared and there, in their order; of several with a name, the first."""
+        found: dict[str, int] = {}
+        for tab in self._tabs():
+            if tab["name"] in self.definition.tabs:
+                found.setdefault(tab["name"], tab["id"])
+        return found
 
     def _placed(self, name: str) -> dict[str, Any] | None:
         """The card on the dashboard; where somebody added it a second time, the first."""
@@ -323,17 +345,19 @@ class Target:
             "name": card.name,
             "display": card.display,
             "dataset_query": self._query_body(card, found),
-            "visualization_settings": merged((found or {}).get("visualization_settings"), card.settings),
+            "visualization_settings": merged(
+                (found or {}).get("visualization_settings"), self._settings(card)
+            ),
             "collection_id": self.collection_id,
         }
         if card.description is not None:
             body["description"] = card.description
-        if found:
-            written = self.client.put(f"/api/card/{found['id']}", {**body, "archived": False})
-        else:
-            own = {"type": "question", "entity_id": entity_id(self.collection_name, card.name)}
-            written = self.client.post("/api/card", {**body, **own})
-        return dict(written)
+        if not found:
+            made = self.cards[card.name] = self.client.post("/api/card", {**body, "type": "question"})
+            return dict(
+                self.client.put(f"/api/card/{made['id']}", {"visualization_settings": self._settings(card)})
+            )
+        return dict(self.client.put(f"/api/card/{found['id']}", {**body, "archived": False}))
 
     def _query_body(self, card: Card, found: dict[str, Any] | None) -> State:
         known = (((found or {}).get("dataset_query") or {}).get("native") or {}).get("template-tags") or {}
@@ -347,43 +371,45 @@ class Target:
         native = {"query": card.sql, "template-tags": tags}
         return {"type": "native", "database": self.database_id, "native": native}
 
+    def _parameter(self, slug: str) -> State | None:
+        """The filter, which Metabase gives another slug when somebody renames it; else one of that slug."""
+        found = (self.dashboard or {}).get("parameters") or []
+        known = [p for p in found if p["id"] == _made_id(slug)] + [p for p in found if p.get("slug") == slug]
+        return known[0] if known else None
+
     def _parameter_id(self, slug: str) -> str:
-        known = {p.get("slug"): p["id"] for p in (self.dashboard or {}).get("parameters") or []}
-        return str(known.get(slug) or hashlib.sha256(slug.encode()).hexdigest()[:8])
+        return str((self._parameter(slug) or {"id": _made_id(slug)})["id"])
 
     def _parameters_body(self) -> list[State]:
-        found = {p.get("slug"): p for p in (self.dashboard or {}).get("parameters") or []}
-        declared = {p.slug: p for p in self.definition.parameters}
         ours = [
             {
                 "sectionId": p.type.partition("/")[0],
-                **found.get(slug, {}),
-                "id": self._parameter_id(slug),
-                "slug": slug,
+                **(self._parameter(p.slug) or {}),
+                "id": self._parameter_id(p.slug),
+                "slug": p.slug,
                 **self._parameter_after(p),
             }
-            for slug, p in declared.items()
+            for p in self.definition.parameters
         ]
-        return ours + [p for slug, p in found.items() if slug not in declared]
+        ids = {p["id"] for p in ours}
+        return ours + [p for p in (self.dashboard or {}).get("parameters") or [] if p["id"] not in ids]
 
     def _tabs_body(self) -> list[State]:
         """The declared tabs in their order, then those that people added; a new one has a negative id."""
-        known = {tab["name"]: tab["id"] for tab in self._tabs()}
+        known = self._declared_tabs()
         ours = [
             {"id": known.get(name, -number), "name": name}
             for number, name in enumerate(self.definition.tabs, 1)
         ]
         others = [
-            {"id": tab["id"], "name": tab["name"]}
-            for tab in self._tabs()
-            if tab["name"] not in self.definition.tabs
+            {"id": tab["id"], "name": tab["name"]} for tab in self._tabs() if tab["id"] not in known.values()
         ]
         return ours + others
 
     def _dashcards_body(self) -> list[State]:
         tabs = self._tabs_body()
         first = tabs[0]["id"] if tabs else None
-        ids = {tab["name"]: tab["id"] for tab in tabs}
+        ids = dict(zip(self.definition.tabs, (tab["id"] for tab in tabs), strict=False))
         ours: dict[int, State] = {}
         for number, card in enumerate(self.definition.cards, 1):
             placed = self._placed(card.name)
@@ -418,6 +444,11 @@ class Target:
             ]
             + [m for m in placed.get("parameter_mappings") or [] if m["parameter_id"] not in filters],
         }
+
+
+def _made_id(slug: str) -> str:
+    """The id that a filter is made with."""
+    return hashlib.sha256(slug.encode()).hexdigest()[:8]
 
 
 def _target(slug: str) -> list[Any]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
@@ -34,6 +34,10 @@ def bring(client: Metabase, wanted: Wanted, *, check: bool = False) -> dict[str,
     Raises:
         MetabaseError: It was set up by somebody else, or a setting cannot be set here.
     """
+    if "site-url" in wanted.settings:
+        # As Metabase keeps it.
+        url = str(wanted.settings["site-url"]).rstrip("/")
+        wanted = replace(wanted, settings={**wanted.settings, "site-url": url})
     properties = client.properties()
     fresh = not properties.get("has-user-setup")
     if fresh:
