@@ -12,7 +12,7 @@ import re
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
@@ -137,12 +137,14 @@ class Client:
         # Retries are ours alone: this one would repeat a request without saying so.
         self._session.mount("https://", requests.adapters.HTTPAdapter(max_retries=0))
 
-    def get(self, api: str, path: str, **params: Any) -> Json | None:
-        """Read; None when there is nothing of that name."""
+    def get(
+        self, api: str, path: str, *, to_come: Collection[str] = ("off", "unknown-project"), **params: Any
+    ) -> Json | None:
+        """Read; None when there is nothing of that name, or, in check mode, for the reasons ``to_come``."""
         try:
             return self._ask(api, "GET", path, None, params)
         except GcpError as error:
-            if error.status == 404 or (self.check_mode and error.reason in {"off", "unknown-project"}):
+            if error.status == 404 or (self.check_mode and error.reason in to_come):
                 return None
             raise
 

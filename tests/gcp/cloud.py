@@ -31,8 +31,9 @@ READS = (
     "bigquery.jobs.query",
     "*.wait",
 )
-FRESH_SERVICES = {"cloudresourcemanager.googleapis.com", "serviceusage.googleapis.com"}
-ALWAYS_ON = {"serviceusage", "cloudresourcemanager", "iamcredentials"}
+# These need no billing.
+FREE_SERVICES = {"cloudbilling.googleapis.com", "cloudresourcemanager.googleapis.com"}
+ALWAYS_ON = {"serviceusage", "iamcredentials"}
 
 
 class Dropped(Exception):
@@ -92,12 +93,12 @@ class Cloud(Compute):
     # --- what a test arranges and asks ---
 
     def add_project(self, name: str, *, services: set[str] | None = None) -> None:
-        """Have a project with billing; ``services`` are the APIs enabled beside those of a new one."""
+        """Have a project with billing; ``services`` are the APIs enabled beside those that need none."""
         self.projects[name] = {
             "name": f"projects/{self._next()}", "projectId": name, "state": "ACTIVE", "displayName": name,
             "billing": "billingAccounts/000000-AAAAAA-000000",
         }  # fmt: skip
-        self.services[name] = FRESH_SERVICES | (services or set())
+        self.services[name] = FREE_SERVICES | (services or set())
 
     def refuse(self, method: str, status: int, reason: str, message: str, *, times: int = 1) -> None:
         """Answer the next requests of a method (a pattern) with an error."""
@@ -192,13 +193,15 @@ class Cloud(Compute):
         return handlers[method.api](method, path, query, body or {})
 
     def _require_api(self, method: Method, path: str, query: dict[str, list[str]]) -> None:
-        if method.api in ALWAYS_ON or method.api in {"cloudbilling", "billingbudgets"}:
+        if method.api in ALWAYS_ON or (method.name == "create" and method.api == "cloudresourcemanager"):
             return
         found = re.search(r"/projects/([^/:]+)", path)
         project = found[1] if found else next(iter(query.get("project", [])), None)
         if project is None:  # a bucket, whose name alone says whose it is
             return
         if project not in self.projects:
+            if method.api in {"cloudresourcemanager", "cloudbilling"}:  # They say so themselves.
+                return
             raise Refusal(404, "notFound", f"The resource 'projects/{project}' was not found")
         host = f"{method.api}.googleapis.com"
         if host not in self.services[project]:
@@ -298,7 +301,7 @@ class Cloud(Compute):
         if method.name == "batchGet":
             names = [name.rsplit("/", 1)[1] for name in query["names"]]
             return 200, {"services": [self._service(project, name) for name in names]}
-        if "billing" not in self.projects[project]:
+        if "billing" not in self.projects[project] and not set(body["serviceIds"]) <= FREE_SERVICES:
             raise Refusal(
                 400,
                 "failedPrecondition",
@@ -334,7 +337,8 @@ class Cloud(Compute):
                 raise Refusal(409, "alreadyExists", "Requested entity already exists")
             project = {"name": f"projects/{self._next()}", "state": "ACTIVE", **body}
             self.projects[body["projectId"]] = project
-            self.services[body["projectId"]] = set(FRESH_SERVICES)
+            # Whoever makes projects has these in a project of their own, which is asked.
+            self.services[body["projectId"]] = set(FREE_SERVICES)
             return 200, self._start_long("operations/cp." + self._next(), project)
         name = path.split("/")[3].partition(":")[0]
         if name not in self.projects:
