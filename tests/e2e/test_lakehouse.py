@@ -145,6 +145,7 @@ def test_verify_finds_every_table_filled_and_equal(lab: Lab) -> None:
     assert "no difference" in seen
 
 
+@pytest.mark.long
 def test_verify_finds_a_changed_number_in_gold(lab: Lab) -> None:
     """The number of a day long gone: nothing but verify would ever look at it."""
     lab.run(

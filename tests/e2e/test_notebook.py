@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from tests.e2e.running_lab import ROOT, Lab
 
 
+@pytest.mark.long
 def test_the_worked_notebook_tells_an_orders_history_as_silver_has_it(lab: Lab) -> None:
     script = (ROOT / "molecule" / "jupyter" / "run_notebook.py").read_text(encoding="utf-8")
     token = (ROOT / ".lab" / "secrets" / "jupyter").read_text(encoding="utf-8").strip()

@@ -42,11 +42,13 @@ def test_a_schedule_that_is_none(lab: Lab) -> None:
     assert "*:0/15" in said
 
 
+@pytest.mark.long
 def test_a_folder_without_dashboards(lab: Lab, tmp_path: Path) -> None:
     said = refused(lab, "-e", f"lakehouse_dashboards={tmp_path}", playbook="site")
     assert f"lakehouse_dashboards is '{tmp_path}'" in said
 
 
+@pytest.mark.long
 def test_two_hosts_for_a_part_that_is_one(lab: Lab, tmp_path: Path) -> None:
     more = tmp_path / "more.yml"
     more.write_text("pipeline: {hosts: {node3: }}\n", encoding="utf-8")
@@ -54,12 +56,14 @@ def test_two_hosts_for_a_part_that_is_one(lab: Lab, tmp_path: Path) -> None:
     assert "More than one host is in the inventory group pipeline" in said
 
 
+@pytest.mark.long
 def test_a_source_of_somebody_else_that_is_ours(lab: Lab) -> None:
     said = refused(lab, "-e", "lakehouse_source_address=db.example.com", playbook="site")
     assert "lakehouse_source_address is 'db.example.com'" in said
     assert "postgres_cdc_manage: false" in said
 
 
+@pytest.mark.long
 def test_a_masked_column_that_is_no_text(lab: Lab) -> None:
     tables = [{"name": "public.orders", "mask": ["amount"]}]
     said = refused(lab, "--limit", "node1", "-e", json.dumps({"lakehouse_tables": tables}))
@@ -67,11 +71,13 @@ def test_a_masked_column_that_is_no_text(lab: Lab) -> None:
     assert "amount, which is numeric(12,2): only text, varchar and char can be hashed" in said
 
 
+@pytest.mark.long
 def test_a_password_that_is_too_short(lab: Lab) -> None:
     said = refused(lab, "--limit", "node1", "-e", "lakehouse_secret_postgres_cdc=abc")
     assert "postgres_cdc_password is shorter than 8 characters" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("column", "named"), [("x int", "primary key"), ("x int primary key deferrable", "DEFERRABLE")]
 )
@@ -86,6 +92,7 @@ def test_a_table_whose_rows_have_no_key_that_tells_them_apart(lab: Lab, column: 
         lab.psql("drop table public.keyless")
 
 
+@pytest.mark.long
 def test_two_tables_that_would_have_one_view(lab: Lab) -> None:
     tables = [{"name": "public.orders"}, {"name": "public.orders_history"}]
     said = refused(lab, "-e", json.dumps({"lakehouse_tables": tables}), playbook="site")
@@ -133,6 +140,7 @@ def test_a_corrupt_archive_in_the_cache(lab: Lab, corrupt_cache: Path) -> None:
     assert lab.run("node1", "readlink", "/opt/cdc-lakehouse/kafka") == installed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rule", "named"),
     [

@@ -170,16 +170,17 @@ def shop(spark: SparkSession, tmp_path: Path) -> Shop:
     return Shop(spark, tmp_path)
 
 
-def test_refreshed_by_keys_is_computed_in_full(shop: Shop) -> None:
+@pytest.mark.parametrize("turns", [2, pytest.param(6, marks=pytest.mark.long)])
+def test_refreshed_by_keys_is_computed_in_full(shop: Shop, turns: int) -> None:
     dice = random.Random(7)
     shop.refresh()
-    for turn in range(4):
+    for turn in range(turns):
         for name, rows in random_shop(dice).items():
             if dice.random() < 0.8:
                 shop.set(name, rows)
             if dice.random() < 0.2:
                 shop.refresh()  # between the tables of one change: gold sees an order without its items
-        if turn == 2:
+        if turn == turns - 1:
             shop.restart()
         shop.refresh()
         shop.check()
