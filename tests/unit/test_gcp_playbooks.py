@@ -136,6 +136,15 @@ def test_the_nodes_have_the_least_roles(story: Story) -> None:
     assert roles(f"projects/{PROJECT}") == {"roles/logging.logWriter"}
 
 
+def test_the_schedule_may_start_and_stop_the_vms(story: Story) -> None:
+    number = story.cloud.projects[PROJECT]["name"].partition("/")[2]
+    starter = f"serviceAccount:service-{number}@compute-system.iam.gserviceaccount.com"
+    bindings = story.cloud.policies[f"projects/{PROJECT}"]["bindings"]
+    assert [one["role"] for one in bindings if starter in one["members"]] == [
+        "roles/compute.instanceAdmin.v1"
+    ]
+
+
 def test_the_inventory_lists_running_vms_in_their_groups(story: Story) -> None:
     listed = story.inventory()
     assert listed["kafka"]["hosts"] == ["node1"]
