@@ -9,10 +9,11 @@ import fnmatch
 import hashlib
 import io
 import json
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -94,29 +95,32 @@ class Artifact:
         Raises:
             ArtifactError: A file is not what the lock says.
         """
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with _locked(self.cache / "verified.lock"):
-            noted = self._noted()
-            known = dict(noted)
-            for file in self.files:
-                path = self.path_of(file)
-                if not path.exists():
-                    continue
-                status = path.stat()
-                stamp = [file["sha256"], status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-                if known.get(path.name) == stamp and not again:
-                    continue
-                if (found := sha256_of(path)) != file["sha256"]:
-                    raise ArtifactError(
-                        f"{path} is not what {self.entry.get('lock', LOCK)} says of {self.name}: expected "
-                        f"SHA-256 {file['sha256']}, found {found}. Nothing was unpacked. Delete the file and "
-                        "run again; if it comes back the same, the mirror serves another file."
-                    )
-                known[path.name] = stamp
-            if known != noted:
-                partial = self.cache / "verified.partial"
-                partial.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n")
-                partial.replace(self.cache / "verified.json")
+        noted = self._noted()
+        known = dict(noted)
+        for file in self.files:
+            path = self.path_of(file)
+            if not path.exists():
+                continue
+            status = path.stat()
+            stamp = [file["sha256"], status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            if known.get(path.name) == stamp and not again:
+                continue
+            if (found := sha256_of(path)) != file["sha256"]:
+                raise ArtifactError(
+                    f"{path} is not what {self.entry.get('lock', LOCK)} says of {self.name}: expected "
+                    f"SHA-256 {file['sha256']}, found {found}. Nothing was unpacked. Delete the file and run "
+                    "again; if it comes back the same, the mirror serves another file."
+                )
+            known[path.name] = stamp
+        if known != noted:
+            self._note(known)
+
+    def _note(self, known: dict[str, list[Any]]) -> None:
+        """Note what was compared, unless the cache is somebody else's."""
+        partial = self.cache / f"verified.{os.getpid()}.partial"
+        with suppress(OSError):
+            partial.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n")
+            partial.replace(self.cache / "verified.json")
 
     def _noted(self) -> dict[str, list[Any]]:
         """The files that were compared, by name: checksum, size and times."""
@@ -243,7 +247,7 @@ def _add(tar: tarfile.TarFile, place: str, stream: IO[bytes], size: int, mode: i
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time do what it guards."""
+    """Let one process at a time build a bundle."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -286,7 +286,8 @@ class Client:
                 f"`gcloud projects add-iam-policy-binding {self.project} --member … --role …`."
             )
             # What else may not exist, a bucket for instance, is there, or is another one's.
-            unknown = "may not exist" in message and (api == "cloudresourcemanager" or "project " in lower)
+            absent = "may not exist" in message or "not found or permission denied" in lower
+            unknown = absent and (api == "cloudresourcemanager" or "project " in lower)
             if unknown:
                 way = f"Is gcp_project right? gcp_create_project makes a new one. If it is there: {way}"
             return GcpError(

@@ -188,7 +188,7 @@ class Target:
         return found
 
     def _parameter_after(self, parameter: Parameter) -> State:
-        found: State = {"name": parameter.name, "type": parameter.type}
+        found: State = {"name": parameter.name, "slug": parameter.slug, "type": parameter.type}
         if parameter.default is not None:
             # Such a filter takes several values.
             several = parameter.type.endswith("/=") and not isinstance(parameter.default, list)
