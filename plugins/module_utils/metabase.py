@@ -42,10 +42,6 @@ class MetabaseError(Exception):
     """What was asked for cannot be done; the message says why and names the way out."""
 
 
-class NotFoundError(MetabaseError):
-    """Metabase has nothing at that address."""
-
-
 class RefusedError(MetabaseError):
     """Metabase does not accept what was sent (400)."""
 
@@ -118,8 +114,7 @@ class Metabase:
         """Read one thing.
 
         Raises:
-            NotFoundError: There is no such thing.
-            MetabaseError: Metabase did not answer, or refused.
+            MetabaseError: Metabase did not answer, or refused, or has no such thing.
         """
         return self._request("GET", path + _query(query), None, self._headers())
 
@@ -243,7 +238,7 @@ class Metabase:
                 "or an API key of the group Administrators."
             )
         if code == 404:
-            return NotFoundError, f"Metabase at {self.url} has nothing at {where} ({reason})."
+            return MetabaseError, f"Metabase at {self.url} has nothing at {where} ({reason})."
         if 300 <= code < 400:
             return MetabaseError, f"Metabase at {self.url} redirects to {reason}. Give that address as url."
         if code == 402:

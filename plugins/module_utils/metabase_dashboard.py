@@ -196,8 +196,7 @@ class Target:
         return found
 
     def _card_before(self, name: str) -> State:
-        card = self.cards[name]
-        declared = self._card_after(self._declared(name))
+        card, declared = self.cards[name], self._card_after(self._declared(name))
         query = card["dataset_query"] or {}
         native = query.get("native") or {}
         tags = native.get("template-tags") or {}
@@ -386,7 +385,6 @@ class Target:
                 "sectionId": p.type.partition("/")[0],
                 **(self._parameter(p.slug) or {}),
                 "id": self._parameter_id(p.slug),
-                "slug": p.slug,
                 **self._parameter_after(p),
             }
             for p in self.definition.parameters
