@@ -25,8 +25,10 @@ try:
     import google.oauth2.service_account
     import requests
 
+    SignInError: type[Exception] = google.auth.exceptions.GoogleAuthError
     IMPORT_ERROR = None
 except ImportError:
+    SignInError = RuntimeError
     IMPORT_ERROR = traceback.format_exc()
 
 Json = dict[str, Any]
@@ -39,6 +41,7 @@ ENDPOINTS = {
     "cloudresourcemanager": "https://cloudresourcemanager.googleapis.com/v3",
     "compute": "https://compute.googleapis.com/compute/v1",
     "iam": "https://iam.googleapis.com/v1",
+    "secretmanager": "https://secretmanager.googleapis.com/v1",
     "serviceusage": "https://serviceusage.googleapis.com/v1",
     "storage": "https://storage.googleapis.com/storage/v1",
 }
@@ -50,6 +53,7 @@ ROLES = {
     "cloudresourcemanager": "roles/resourcemanager.projectIamAdmin",
     "compute": "roles/compute.admin and roles/iam.serviceAccountUser",
     "iam": "roles/iam.serviceAccountAdmin",
+    "secretmanager": "roles/secretmanager.secretAccessor",
     "serviceusage": "roles/serviceusage.serviceUsageAdmin",
     "storage": "roles/storage.admin",
 }
@@ -84,14 +88,19 @@ def run(options: Json, work: Callable[[AnsibleModule, Client], Json]) -> None:
         module.fail_json(msg=missing_required_lib("google-auth and requests"), exception=IMPORT_ERROR)
     try:
         module.exit_json(**work(module, Client(module.params, check_mode=module.check_mode)))
-    except GcpError as error:
-        module.fail_json(msg=str(error))
-    except google.auth.exceptions.GoogleAuthError as error:
-        module.fail_json(
-            msg=f"Signing in failed: {error}. Run `gcloud auth application-default login`, or set "
-            "service_account_file (GCP_SERVICE_ACCOUNT_FILE) or impersonate (the variable of the environment "
-            "is GCP_IMPERSONATE_SERVICE_ACCOUNT)."
-        )
+    except (GcpError, SignInError) as error:
+        module.fail_json(msg=told(error))
+
+
+def told(error: Exception) -> str:
+    """What a user is told of an error."""
+    if isinstance(error, GcpError):
+        return str(error)
+    return (
+        f"Signing in failed: {error}. Run `gcloud auth application-default login`, or set "
+        "service_account_file (GCP_SERVICE_ACCOUNT_FILE) or impersonate (the variable of the environment "
+        "is GCP_IMPERSONATE_SERVICE_ACCOUNT)."
+    )
 
 
 def credentials(params: Json) -> Any:

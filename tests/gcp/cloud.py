@@ -33,6 +33,13 @@ READS = (
 )
 # These need no billing.
 FREE_SERVICES = {"cloudbilling.googleapis.com", "cloudresourcemanager.googleapis.com"}
+# Of "IAM roles for Cloud Storage", what a bucket's own grants are asked for here.
+BUCKET_ROLES = {
+    "roles/storage.objectUser": {
+        f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list", "update")
+    },
+    "roles/storage.legacyBucketReader": {"storage.buckets.get", "storage.objects.list"},
+}
 ALWAYS_ON = {"serviceusage", "iamcredentials"}
 
 
@@ -224,6 +231,11 @@ class Cloud(Compute):
         self.policies[name] = {**policy, "etag": self._next()}
         return self.policies[name]
 
+    def _vm_permissions(self, bucket: str) -> set[str]:
+        member = f"serviceAccount:{self.vm_identity}"
+        roles = [grant["role"] for grant in self._policy(bucket)["bindings"] if member in grant["members"]]
+        return set().union(*(BUCKET_ROLES.get(role, set()) for role in roles))
+
     def _storage(self, method: Method, path: str, query: dict[str, list[str]], body: Json) -> Answer:
         if method.name == "insert":
             target = f"{path}/{body['name']}"
@@ -243,13 +255,16 @@ class Cloud(Compute):
                 **copy.deepcopy(body),
             }  # fmt: skip
             return 200, self.resources[target]
-        bucket = path.removesuffix("/iam")
+        bucket = path.removesuffix("/testPermissions").removesuffix("/iam")
         if bucket not in self.resources:
             raise Refusal(404, "notFound", "The specified bucket does not exist.")
         if method.name == "getIamPolicy":
             return 200, self._policy(bucket)
         if method.name == "setIamPolicy":
             return 200, self._set_policy(bucket, body)
+        if method.name == "testIamPermissions":
+            held = self._vm_permissions(bucket) & set(query["permissions"])
+            return 200, {"kind": "storage#testIamPermissionsResponse", "permissions": sorted(held)}
         if method.name == "patch":
             if body.get("location", self.resources[bucket]["location"]) != self.resources[bucket]["location"]:
                 raise Refusal(400, "invalid", "The location of a bucket cannot be changed.")
@@ -395,8 +410,6 @@ class Cloud(Compute):
         name = path.split("/")[5]
         if name not in self.secrets:
             raise Refusal(404, "notFound", f"Secret [{name}] not found or has no versions.")
-        if method.name == "list":
-            return 200, {"versions": [{"name": f"{path.removeprefix('/v1/')}/1", "state": "ENABLED"}]}
         data = base64.b64encode(self.secrets[name].encode()).decode()
         return 200, {"name": path.removeprefix("/v1/"), "payload": {"data": data}}
 

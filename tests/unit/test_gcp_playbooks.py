@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -192,12 +193,24 @@ def test_secrets_come_from_secret_manager(story: Story) -> None:
     names = re.findall(r"^lakehouse_secret_(\w+):", settings, re.MULTILINE)
     assert len(names) == 11
     story.cloud.secrets = {f"lakehouse-{name.replace('_', '-')}": f"{name} word" for name in names}
+    held = {"that": [f"lakehouse_secret_{name} is match('.* word')" for name in names]}
     ask = {"msg": " / ".join(f"{{{{ lakehouse_secret_{name} }}}}" for name in names)}
     place = "--inventory=inventories/gcp"
-    told = ansible(
-        "ansible", "node1", place, "--module-name=debug", f"--args={json.dumps(ask)}", env=story.env
-    )
+    words = ("ansible", "node1", place, "--module-name=debug", f"--args={json.dumps(ask)}")
+    told = ansible(*words, env=story.env)
     assert " / ".join(f"{name} word" for name in names) in " ".join(told.stdout.split())
+
+    # Whoever looks for a cause sees no secret, neither as it is nor as Google sends it.
+    quiet = ("ansible", "node1", place, "-vvv", "--module-name=assert", f"--args={json.dumps(held)}")
+    seen = ansible(*quiet, env=story.env)
+    assert seen.returncode == 0, seen.stdout
+    for secret in story.cloud.secrets.values():
+        for form in (secret, base64.b64encode(secret.encode()).decode()):
+            assert form not in seen.stdout + seen.stderr
+
+    del story.cloud.secrets["lakehouse-spark"]
+    none = ansible(*words, env=story.env)
+    assert "Secret Manager has no secret lakehouse-spark in project" in " ".join(none.stdout.split())
 
 
 def test_stop_and_start_and_what_it_costs(story: Story) -> None:
@@ -228,7 +241,16 @@ def test_each_node_shows_that_its_credentials_work(story: Story) -> None:
     right = story.play("credentials", **local)
     assert right.returncode == 0, right.stdout
     assert [record.authorization for record in story.cloud.log[-3:]] == ["Bearer ya29.vm"] * 3
-    assert "ya29" not in right.stdout + wrong.stdout
+
+    (policy,) = (value for name, value in story.cloud.policies.items() if "/b/" in name)
+    policy["bindings"] = [
+        grant for grant in policy["bindings"] if grant["role"] != "roles/storage.objectUser"
+    ]
+    reader = story.play("credentials", "--limit=node1", **local)
+    assert reader.returncode != 0
+    told = " ".join(reader.stdout.split())
+    assert "it lacks storage.objects.create, storage.objects.delete, storage.objects.get" in told, told
+    assert "ya29" not in right.stdout + wrong.stdout + reader.stdout
 
 
 def test_destroy_asks_first_and_keeps_the_data(story: Story) -> None:
