@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 from lakehouse.config import Column, Table
 from lakehouse.envelope import RECORDS, Envelopes
-from lakehouse.events import Events, WiderColumn, good
+from lakehouse.events import EventError, Events, WiderColumn, good
 
 ORDERS = Table("public.orders", ("id",), (Column("id", "bigint", False), Column("note", "text")), ("note",))
 ITEMS = Table("public.items", ("sku",), (Column("sku", "text", False), Column("price", "numeric(9,2)")), ())
@@ -34,6 +35,13 @@ def bronze(values: list[bytes | None], topic: str = "cdc.public.items", key: byt
     ]
     kafka = pa.Table.from_pylist(records, RECORDS)
     return Envelopes(TABLES).bronze_rows(kafka, dict.fromkeys(TABLES, "0001/7/1/id"), 0)
+
+
+def error_of(value: bytes, table: Table = ITEMS) -> str | None:
+    """Why a record is no event of a table."""
+    records = pa.Table.from_pylist([{"topic": "t", "value": value}], RECORDS)
+    (error,) = Envelopes({"t": table}).judged(records)["error"].to_pylist()
+    return None if error is None else str(error)
 
 
 def event(row: Any, **changed: Any) -> bytes:
@@ -103,6 +111,69 @@ def test_a_value_that_a_wider_type_has_is_good_and_waits_for_its_declaration(pri
     (read,) = Events(ITEMS, {"price": "decimal(12,3)"}).of(good(rows))
     assert read.row is not None
     assert Decimal(str(read.row[1])) == Decimal(price)
+
+
+LONG = "9" * 5000  # of more digits than Python makes an integer of
+DEEP = b"[" * 1010 + b"]" * 1010  # deeper than Python's stack, and not too deep to be read
+
+
+@pytest.mark.parametrize("pg_type", ["bigint", "date", "timestamp with time zone", "numeric(9,2)"])
+@pytest.mark.parametrize("value", [LONG, f"{LONG}-01-01", f"{LONG}-01-01T00:00:00Z", {LONG: [LONG]}])
+def test_a_value_that_is_far_too_long_is_bad_and_shown_by_its_beginning(pg_type: str, value: Any) -> None:
+    table = Table("public.items", ("sku",), (Column("sku", "text", False), Column("price", pg_type)), ())
+    assert (error := error_of(event({"sku": "A", "price": value}), table))
+    assert re.fullmatch(rf"price: .{{90,110}}… is no {re.escape(pg_type)}", error)
+
+
+def test_a_key_that_is_far_too_long_is_bad() -> None:
+    error = error_of(event({"id": LONG, "note": "first"}), ORDERS)
+    assert error == f"id: {LONG[:100]}… is no bigint"
+
+
+@pytest.mark.parametrize("depth", [255, 900, 990, 1010])
+def test_a_text_that_is_nested_too_deeply_is_bad_however_full_the_stack_is(depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    value = event({"id": 1, "note": "NOTE"}).replace(b'"NOTE"', nested)
+    assert error_of(value, ORDERS) == "note: what is nested too deeply is no text"
+    assert error_of(value.replace(nested, b"[" * 200 + b"]" * 200), ORDERS) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (event(ROW, op=LONG), f"op is unknown: {LONG[:100]}…"),
+        (event(ROW, source=SOURCE | {"lsn": LONG}), f"source.lsn: {LONG[:100]}… is no bigint"),
+        (event(ROW, op="OP").replace(b'"OP"', DEEP), "op is unknown: what is nested too deeply"),
+        (
+            event(ROW, source=SOURCE | {"lsn": "LSN"}).replace(b'"LSN"', DEEP),
+            "source.lsn: what is nested too deeply is no bigint",
+        ),
+    ],
+)
+def test_no_reason_grows_with_what_was_sent(value: bytes, error: str) -> None:
+    assert error_of(value) == error
+
+
+def test_whatever_goes_wrong_with_a_record_is_its_own_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Events.fault
+
+    def fault(self: Events, told: dict[str, Any], *more: Any) -> str | None:
+        if told["after"]["price"] == "2.00":
+            raise RecursionError("all of it " * 1000)
+        return judge(self, told, *more)
+
+    monkeypatch.setattr(Events, "fault", fault)
+    rows = bronze([event(ROW), event(ROW | {"price": "2.00"}), event(ROW)])
+    assert rows["error"].to_pylist() == [None, "it cannot be judged: RecursionError", None]
+
+
+def test_what_cannot_be_read_although_it_is_good_is_told_shortly() -> None:
+    rows = bronze([event(ROW)])
+    value = event(ROW | {"price": LONG}).decode()
+    rows = good(rows.set_column(rows.schema.get_field_index("value"), "value", pa.array([value])))
+    with pytest.raises(EventError, match="partition 0, offset 0 of epoch 0001/7/1/id cannot be read") as told:
+        list(Events(ITEMS).of(rows))
+    assert len(str(told.value)) < 300
 
 
 def test_a_key_that_is_no_text_is_bad() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
@@ -89,6 +90,11 @@ def test_what_debezium_left_out_is_known_in_each_of_its_forms(text: str) -> None
         assert values.is_unavailable(json.loads(text))
     assert not values.is_unavailable("text")
     assert not values.is_unavailable([1])
+
+
+def test_nothing_nested_is_taken_for_what_was_left_out() -> None:
+    nested = orjson.loads("[" * 1020 + "]" * 1020)
+    assert not any(values.is_unavailable(value) for value in (nested, {"a": nested}, [1, nested], {"a": "b"}))
 
 
 def _read(pg_type: str, told: str) -> values.Value:

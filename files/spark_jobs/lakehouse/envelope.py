@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakehouse import values
 from lakehouse.config import Table
 from lakehouse.events import Events
 
@@ -132,13 +133,24 @@ def _read(events: Events, key: bytes | None, value: bytes | None) -> _Told:
     elif source_ts is None:
         error = _no_integer("ts_us", source)
     else:
-        error = events.fault(told)
+        error = _fault(events, told)
     return _Told(op if isinstance(op, str) else None, lsn, _integer(source.get("txId")), source_ts, error)
+
+
+def _fault(events: Events, told: dict[str, Any]) -> str | None:
+    try:
+        return events.fault(told)
+    except MemoryError:
+        raise  # no fault of the record
+    except Exception as error:  # one record stops no other, whatever is in it
+        return f"it cannot be judged: {type(error).__name__}"
 
 
 def _no_integer(name: str, source: dict[str, Any]) -> str:
     value = source.get(name)
-    return f"source.{name} is missing" if value is None else f"source.{name}: {value} is no bigint"
+    if value is None:
+        return f"source.{name} is missing"
+    return f"source.{name}: {values.shown(value)} is no bigint"
 
 
 def _integer(value: Any) -> int | None:

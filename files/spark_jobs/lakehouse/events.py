@@ -52,7 +52,7 @@ class WiderColumn(Exception):
     def __init__(self, table: Table, column: str, value: object) -> None:
         declared = next((known.type for known in table.columns if known.name == column), "what it was")
         super().__init__(
-            f"{table.name}: its column {column} has {values.text(value)} in the source, and was {declared}. "
+            f"{table.name}: its column {column} has {values.shown(value)} in the source, and was {declared}. "
             "Run site.yml, which reads its columns again; nothing is lost, silver goes on from here"
         )
 
@@ -87,10 +87,10 @@ class Events:
             mark = Mark(Position(epoch, partition, offset), lsn, at, op)
             try:
                 yield self._event(mark, tx_id, value, headers)
-            except (values.BadValue, ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise EventError(
                     f"{self._table.name}: the event at partition {partition}, offset {offset} of epoch "
-                    f"{epoch} cannot be read ({error!r}); bronze has it as good"
+                    f"{epoch} cannot be read ({values.shown(repr(error))}); bronze has it as good"
                 ) from error
 
     def fault(self, told: dict[str, Any]) -> str | None:
@@ -99,7 +99,7 @@ class Events:
         if op == "t":
             return None
         if op not in _ROW_OPS:
-            return f"op is unknown: {op}"
+            return f"op is unknown: {values.shown(op)}"
         row = told.get("before" if op == "d" else "after")
         if row is None:
             return "the row is missing"
@@ -120,7 +120,7 @@ class Events:
                 read(value)
             except values.BadValue:
                 if not values.fits_wider(self._kinds[name], value):
-                    return f"{name}: {values.text(value)} is no {column.type}"
+                    return f"{name}: {values.shown(value)} is no {column.type}"
         return None
 
     def columns_of(self, value: str) -> set[str]:

@@ -21,13 +21,16 @@ from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from lakehouse import pgtypes
 
 Value = int | str | None
 
-_DATE = r"([+-]?\d{4,})-(\d\d)-(\d\d)"
+# As many digits as there can be: Python refuses to make an integer of thousands.
+_INTEGER_TEXT = re.compile(r"[+-]?\d{1,19}").fullmatch
+_DATE = r"([+-]?\d{4,9})-(\d\d)-(\d\d)"
 _DATE_TEXT = re.compile(rf"{_DATE}Z?$")
 _TIME_TEXT = re.compile(rf"{_DATE}[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?(Z|[+-]\d\d(?::?\d\d)?)?$")
 _USUAL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
@@ -38,6 +41,8 @@ _1970 = datetime(1970, 1, 1)
 _DAY = 86_400_000_000
 _WIDE = Context(prec=1000)
 _RANGES = {"smallint": 15, "int": 31, "bigint": 63}
+_UNAVAILABLE = (*pgtypes.UNAVAILABLE, *(json.loads(told) for told in pgtypes.UNAVAILABLE if told[0] in "[{"))
+_SHOWN = 100
 
 
 class BadValue(ValueError):
@@ -49,7 +54,7 @@ Reader = Callable[[Any], Value]
 
 def is_unavailable(value: Any) -> bool:
     """Whether Debezium says that it does not know the value (TOAST)."""
-    return text(value) in pgtypes.UNAVAILABLE
+    return value in _UNAVAILABLE
 
 
 def reader(kind: str) -> Reader:
@@ -141,6 +146,10 @@ def from_arrow(column: pa.Array | pa.ChunkedArray) -> list[Value]:
 
 
 def _json(value: Any) -> str:
+    try:
+        orjson.dumps(value)  # takes 254 levels; json takes as many as the stack has left
+    except TypeError as error:
+        raise BadValue(value) from error
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -149,8 +158,17 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
+def shown(value: Any) -> str:
+    """A JSON value as a message shows it: its beginning."""
+    try:
+        whole = text(value)
+    except BadValue:
+        return "what is nested too deeply"
+    return whole if len(whole) <= _SHOWN else f"{whole[:_SHOWN]}…"
+
+
 def _integer(value: Any, bound: int) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
+    if isinstance(value, str) and _INTEGER_TEXT(value):
         value = int(value)
     if type(value) is not int or not -bound <= value < bound:
         raise BadValue(value)
