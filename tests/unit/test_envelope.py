@@ -117,7 +117,7 @@ LONG = "9" * 5000  # of more digits than Python makes an integer of
 DEEP = b"[" * 1010 + b"]" * 1010  # deeper than Python's stack, and not too deep to be read
 
 
-@pytest.mark.parametrize("pg_type", ["bigint", "date", "timestamp with time zone", "numeric(9,2)"])
+@pytest.mark.parametrize("pg_type", ["integer", "bigint", "date", "timestamp with time zone", "numeric(9,2)"])
 @pytest.mark.parametrize("value", [LONG, f"{LONG}-01-01", f"{LONG}-01-01T00:00:00Z", {LONG: [LONG]}])
 def test_a_value_that_is_far_too_long_is_bad_and_shown_by_its_beginning(pg_type: str, value: Any) -> None:
     table = Table("public.items", ("sku",), (Column("sku", "text", False), Column("price", pg_type)), ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import time
 
 import orjson
 import pyarrow as pa
@@ -24,6 +24,9 @@ GOOD = [
         "-1234567890123456789012345678.0123456789",
         "-1234567890123456789012345678.0123456789",
     ),
+    ("numeric(12,2)", "1E+5", "100000.00"),
+    ("numeric(12,2)", "-1.5e-1", "-0.15"),
+    ("numeric(12,2)", 7, "7.00"),
     ("numeric", "NaN", "NaN"),
     ("date", "1970-01-02", 1),
     ("date", "0001-01-01Z", -719162),
@@ -55,7 +58,20 @@ BAD = [
     ("timestamp without time zone", "+294247-01-10T04:00:54.775808Z"),
     ("bytea", "a"),
     ("double precision", "one"),
+    ("double precision", "1e400"),
+    ("double precision", [1.5]),
+    ("double precision", True),
+    ("numeric(12,2)", True),
+    ("numeric(12,2)", "1e999999999999999999999"),
+    ("numeric(12,2)", "NAN"),
 ]
+PYTHONS_OWN = [
+    *("1_0", " 10", "10\n", "\u0661\u0662", "1_0.00", " 10.00\n", "\u0661.00", "0x10", "1e1_0", ""),
+    *("nan", "inf", "-inf", "infinity", "INFINITY", "+Infinity", " NaN", "Infinity\n", "sNaN", "NaN123"),
+    *("\u0662\u0660\u0662\u0665-01-01", "2025-01-01\n", "2025-01-0\u0661T00:00:00", "2025-01-01T00:00:00Z\n"),
+    *("2025-01-01T00:00:00+\u0660\u0661:00", "2025-01-01T00:00:00.\u0661Z"),
+]
+"""What Python takes for numbers and times, and neither PostgreSQL nor Debezium writes."""
 
 
 @pytest.mark.parametrize(("pg_type", "told", "value"), GOOD)
@@ -67,7 +83,9 @@ def test_a_value_is_read_and_survives_arrow(pg_type: str, told: object, value: v
     assert values.from_arrow(column) == [value, None]
 
 
-@pytest.mark.parametrize("number", [0.1, -0.0, math.inf, 5e-324, "NaN", "-Infinity"])
+@pytest.mark.parametrize(
+    "number", [0.1, -0.0, 7, 5e-324, "NaN", "Infinity", "-Infinity", "1.0E30", "-1.5e-7", "12", ".5"]
+)
 @pytest.mark.parametrize("pg_type", ["real", "double precision"])
 def test_a_floating_point_number_keeps_its_bits(pg_type: str, number: float | str) -> None:
     bits = values.reader(pgtypes.spark_type(pg_type))(number)
@@ -81,6 +99,23 @@ def test_a_floating_point_number_keeps_its_bits(pg_type: str, number: float | st
 def test_a_value_of_another_type_is_refused(pg_type: str, told: object) -> None:
     with pytest.raises(values.BadValue):
         values.reader(pgtypes.spark_type(pg_type))(told)
+
+
+@pytest.mark.parametrize("told", PYTHONS_OWN)
+@pytest.mark.parametrize(
+    "pg_type", ["bigint", "real", "double precision", "numeric(12,2)", "date", "timestamp with time zone"]
+)
+def test_what_python_alone_can_read_is_refused(pg_type: str, told: str) -> None:
+    with pytest.raises(values.BadValue):
+        values.reader(pgtypes.spark_type(pg_type))(told)
+
+
+def test_to_refuse_a_long_text_takes_no_long_time() -> None:
+    began = time.process_time()
+    for pg_type in ("bigint", "double precision", "numeric(12,2)", "date"):
+        with pytest.raises(values.BadValue):
+            values.reader(pgtypes.spark_type(pg_type))("9" * 1_000_000 + "x")
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("text", pgtypes.UNAVAILABLE)

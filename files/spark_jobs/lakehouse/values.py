@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -28,11 +29,15 @@ from lakehouse import pgtypes
 
 Value = int | str | None
 
-# As many digits as there can be: Python refuses to make an integer of thousands.
-_INTEGER_TEXT = re.compile(r"[+-]?\d{1,19}").fullmatch
-_DATE = r"([+-]?\d{4,9})-(\d\d)-(\d\d)"
-_DATE_TEXT = re.compile(rf"{_DATE}Z?$")
-_TIME_TEXT = re.compile(rf"{_DATE}[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?(Z|[+-]\d\d(?::?\d\d)?)?$")
+# As many digits as there can be: Python refuses to make an integer of thousands. And no others than these
+# ten: Python also reads 1_0, " 10", nan and the digits of every script.
+_INTEGER_TEXT = re.compile(r"[+-]?[0-9]{1,19}").fullmatch
+_NUMBER_TEXT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
+_DATE = "([+-]?[0-9]{4,9})-([0-9]{2})-([0-9]{2})"
+_TIME = r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+_DATE_TEXT = re.compile(f"{_DATE}Z?").fullmatch
+_TIME_TEXT = re.compile(f"{_DATE}[T ]{_TIME}").fullmatch
 _USUAL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _USUAL_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?)Z?"
@@ -184,14 +189,17 @@ def _boolean(value: Any) -> int:
 
 
 def _bits(value: Any, kind: str, bits: str) -> int:
-    if isinstance(value, bool):
+    is_text = isinstance(value, str)
+    is_number = _NUMBER_TEXT(value) or value in _NO_NUMBERS if is_text else type(value) in (float, int)
+    if not is_number:
         raise BadValue(value)
     try:
-        packed = struct.pack(kind, float(value))
-    except (TypeError, ValueError) as error:
-        raise BadValue(value) from error
+        number = float(value)
+        packed = struct.pack(kind, number)
     except OverflowError:  # beyond a float: as PostgreSQL's own cast would refuse it
         raise BadValue(value) from None
+    if is_text and math.isinf(number) and value not in _NO_NUMBERS:
+        raise BadValue(value)  # the same of a double
     return int(struct.unpack(bits, packed)[0])
 
 
@@ -209,12 +217,15 @@ def _decimal_reader(precision: int, scale: int) -> Reader:
 
 
 def _decimal(value: Any, precision: int, scale: int) -> str:
+    told = text(value)
+    if not _NUMBER_TEXT(told):
+        raise BadValue(value)
     try:
-        number = Decimal(value if isinstance(value, str) else _json(value))
-        exact = number.quantize(Decimal(1).scaleb(-scale), context=_WIDE) if number.is_finite() else None
-    except (InvalidOperation, ValueError) as error:
+        number = Decimal(told)
+        exact = number.quantize(Decimal(1).scaleb(-scale), context=_WIDE)
+    except InvalidOperation as error:
         raise BadValue(value) from error
-    if exact is None or exact != number or len(exact.as_tuple().digits) > precision:
+    if exact != number or len(exact.as_tuple().digits) > precision:
         raise BadValue(value)
     return f"{exact:f}"
 
@@ -225,7 +236,7 @@ def _days(value: Any) -> int:
             return date.fromisoformat(value).toordinal() - _1970.toordinal()
         except ValueError:
             pass  # the year 0, or no date
-    match = _DATE_TEXT.match(value) if isinstance(value, str) else None
+    match = _DATE_TEXT(value) if isinstance(value, str) else None
     if match is None:
         raise BadValue(value)
     days = _days_since_1970(value, *(int(part) for part in match.groups()))
@@ -241,7 +252,7 @@ def _microseconds(value: Any, *, zoned: bool) -> int:
             return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         except ValueError:
             pass  # the year 0, or no date
-    match = _TIME_TEXT.match(value) if isinstance(value, str) else None
+    match = _TIME_TEXT(value) if isinstance(value, str) else None
     if match is None:
         return _days(value) * _DAY  # from before a date became a timestamp
     year, month, day, hour, minute, second, fraction, zone = match.groups()
