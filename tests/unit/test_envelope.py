@@ -113,6 +113,15 @@ def test_a_value_that_a_wider_type_has_is_good_and_waits_for_its_declaration(pri
     assert Decimal(str(read.row[1])) == Decimal(price)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "nan", "1_0.5", "1e400", "\u0661", " 1"])
+@pytest.mark.parametrize("pg_type", ["smallint", "integer"])
+def test_of_an_integer_no_other_number_is_a_wider_one(pg_type: str, number: str) -> None:
+    table = Table("public.items", ("sku",), (Column("sku", "text", False), Column("amount", pg_type)), ())
+    assert error_of(event({"sku": "A", "amount": number}), table) == f"amount: {number} is no {pg_type}"
+    assert error_of(event({"sku": "A", "amount": "3000000000"}), table) is None
+    assert error_of(event({"sku": "A", "amount": "1.5"}), table) is None
+
+
 LONG = "9" * 5000  # of more digits than Python makes an integer of
 DEEP = b"[" * 1010 + b"]" * 1010  # deeper than Python's stack, and not too deep to be read
 

@@ -84,6 +84,8 @@ def reader(kind: str) -> Reader:
 
 def fits_wider(kind: str, value: Any) -> bool:
     """Whether a value that a column cannot have would be one if its type became a wider one."""
+    if kind in _RANGES and value in _NO_NUMBERS:
+        return False  # a double has these, and no integer became one of them
     for other in pgtypes.wider(kind):
         try:
             reader(other)(value)
