@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from lakehouse.events import EventError, Events, WiderColumn, good
 ORDERS = Table("public.orders", ("id",), (Column("id", "bigint", False), Column("note", "text")), ("note",))
 ITEMS = Table("public.items", ("sku",), (Column("sku", "text", False), Column("price", "numeric(9,2)")), ())
 TABLES = {"cdc.public.orders": ORDERS, "cdc.public.items": ITEMS}
+MICROSECOND = timedelta(microseconds=1)
 SOURCE = {"lsn": 7, "txId": 3, "ts_us": 1_700_000_000_000_000}
 
 
@@ -57,6 +59,25 @@ def test_good_events_and_tombstones_have_no_error() -> None:
     assert row["error"].to_pylist() == [None] * 4
     assert row["op"].to_pylist() == ["c", None, "d", "t"]
     assert row["lsn"].to_pylist() == [7, None, 7, 7]
+
+
+def test_a_time_that_no_timestamp_shows_is_bad() -> None:
+    """Rows are read with Python's datetime later, which has the years 1 to 9999."""
+    ends = [datetime.min, datetime.max]
+    first, last = ((end.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) for end in ends)
+    times = [first // MICROSECOND, last // MICROSECOND]
+    values = [
+        event(ROW, source=SOURCE | {"ts_us": at}) for at in (*times, times[0] - 1, times[1] + 1, 1 << 62)
+    ]
+    rows = bronze(values)
+    bad = (-62135596800000001, 253402300800000000, 1 << 62)
+    assert rows["error"].to_pylist() == [None, None, *(f"source.ts_us: {at} is no time" for at in bad)]
+    assert [at and at.replace(tzinfo=None) for at in rows["source_ts"].to_pylist()] == [
+        *ends,
+        None,
+        None,
+        None,
+    ]
 
 
 def test_each_record_is_judged_by_its_own_table() -> None:

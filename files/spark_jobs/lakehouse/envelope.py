@@ -55,6 +55,8 @@ _TYPES = {
     "source_ts": pa.int64(),
     "error": pa.string(),
 }
+# What Python can show of a timestamp: the years 1 to 9999.
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 _NOTHING = _Told()
 _NO_OBJECT = _Told(error="the value is no JSON object of an envelope's shape")
 
@@ -132,6 +134,8 @@ def _read(events: Events, key: bytes | None, value: bytes | None) -> _Told:
         error = _no_integer("lsn", source)
     elif source_ts is None:
         error = _no_integer("ts_us", source)
+    elif not _FIRST_TIME <= source_ts <= _LAST_TIME:
+        error, source_ts = f"source.ts_us: {source_ts} is no time", None
     else:
         error = _fault(events, told)
     return _Told(op if isinstance(op, str) else None, lsn, _integer(source.get("txId")), source_ts, error)
