@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 
@@ -125,6 +126,13 @@ def test_what_debezium_left_out_is_known_in_each_of_its_forms(text: str) -> None
         assert values.is_unavailable(json.loads(text))
     assert not values.is_unavailable("text")
     assert not values.is_unavailable([1])
+
+
+def test_what_debezium_left_out_of_an_array_of_bytea_is_known() -> None:
+    """Its bytes in JSON, as an array of one element."""
+    element = base64.b64encode(b"__debezium_unavailable_value").decode()
+    assert values.is_unavailable([element])
+    assert values.is_unavailable(json.dumps([element]))
 
 
 def test_nothing_nested_is_taken_for_what_was_left_out() -> None:

@@ -29,16 +29,19 @@ _PLAIN = {
 _NUMERIC = re.compile(r"^numeric\((\d+),(-?\d+)\)$")
 
 _PLACEHOLDER = "__debezium_unavailable_value"
+_PLACEHOLDER_BYTES = base64.b64encode(_PLACEHOLDER.encode()).decode()
 _PLACEHOLDER_UUID = "b68a35a7-17ad-35b3-af2a-ae46edb4545a"
 UNAVAILABLE = (
     _PLACEHOLDER,
-    base64.b64encode(_PLACEHOLDER.encode()).decode(),
+    _PLACEHOLDER_BYTES,
     json.dumps([_PLACEHOLDER]),
+    json.dumps([_PLACEHOLDER_BYTES]),
     json.dumps([_PLACEHOLDER_UUID]),
     json.dumps(list(_PLACEHOLDER.encode()), separators=(",", ":")),
     json.dumps({_PLACEHOLDER: _PLACEHOLDER}, separators=(",", ":")),
 )
-"""What Debezium sends for a TOASTed value left alone, as text, bytea, text[], uuid[], int[], hstore."""
+"""What Debezium sends for a TOASTed value left alone, as text, bytea, text[], bytea[], uuid[], int[], hstore.
+A bytea[] comes so with `binary.handling.mode=bytes`; with base64 it comes as null."""
 
 
 def spark_type(pg_type: str) -> str:
