@@ -206,5 +206,12 @@ def test_what_cannot_be_read_although_it_is_good_is_told_shortly() -> None:
     assert len(str(told.value)) < 300
 
 
+def test_a_deleted_key_that_a_wider_type_has_waits_for_its_declaration() -> None:
+    table = Table("public.items", ("sku",), (Column("sku", "integer", False),), ())
+    rows = bronze([event(None, op="d", before={"sku": 5_000_000_000})], key=b'{"sku":5000000000}')
+    with pytest.raises(WiderColumn, match="its column sku has 5000000000 in the source, and was integer"):
+        list(Events(table).of(good(rows)))
+
+
 def test_a_key_that_is_no_text_is_bad() -> None:
     assert bronze([event(ROW)], key=b"\xff")["error"].to_pylist() == ["the key is no text"]

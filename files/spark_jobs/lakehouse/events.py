@@ -129,7 +129,10 @@ class Events:
 
     def key(self, text: str | bytes | None) -> Key | None:
         """The key of a Kafka record's key; None where it has none."""
-        return None if text is None else self._key_of(orjson.loads(text))
+        try:
+            return None if text is None else self._key_of(orjson.loads(text))
+        except WiderColumn as error:
+            raise values.BadValue(text) from error
 
     def _event(self, mark: Mark, tx_id: int | None, value: str, headers: Any) -> Event:
         if mark.op == "t":
@@ -144,7 +147,19 @@ class Events:
         return Event(mark, tx_id, key, row, unavailable, old_key, absent, ends_snapshot)
 
     def _key_of(self, told: dict[str, Any]) -> Key:
-        return tuple(self._columns[place][1](told[self._columns[place][0]]) for place in self._key)
+        key = []
+        for place in self._key:
+            name, read, _ = self._columns[place]
+            try:
+                key.append(read(told[name]))
+            except values.BadValue:
+                self._refuse_wider(name, told[name])
+                raise
+        return tuple(key)
+
+    def _refuse_wider(self, name: str, value: Any) -> None:
+        if values.fits_wider(self._kinds[name], value):
+            raise WiderColumn(self._table, name, value) from None
 
     def _row(self, told: dict[str, Any]) -> tuple[Row, tuple[int, ...], tuple[int, ...]]:
         row: list[Value] = []
@@ -165,8 +180,7 @@ class Events:
                 try:
                     row.append(read(value))
                 except values.BadValue:
-                    if values.fits_wider(self._kinds[name], value):
-                        raise WiderColumn(self._table, name, value) from None
+                    self._refuse_wider(name, value)
                     raise
         return tuple(row), unavailable, absent
 
