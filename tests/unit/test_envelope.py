@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 from lakehouse.config import Column, Table
@@ -19,9 +21,13 @@ ITEMS = Table("public.items", ("sku",), (Column("sku", "text", False), Column("p
 TABLES = {"cdc.public.orders": ORDERS, "cdc.public.items": ITEMS}
 MICROSECOND = timedelta(microseconds=1)
 SOURCE = {"lsn": 7, "txId": 3, "ts_us": 1_700_000_000_000_000}
+Headers = Sequence[tuple[str, bytes | None]]
+OF_THE_ROW = object()
 
 
-def bronze(values: list[bytes | None], topic: str = "cdc.public.items", key: bytes = b"{}") -> pa.Table:
+def bronze(
+    values: Sequence[bytes | None], topic: str = "cdc.public.items", key: bytes = b'{"sku":"A"}'
+) -> pa.Table:
     """The rows of bronze of values, by ascending offset."""
     records: list[dict[str, Any]] = [
         {
@@ -39,10 +45,22 @@ def bronze(values: list[bytes | None], topic: str = "cdc.public.items", key: byt
     return Envelopes(TABLES).bronze_rows(kafka, dict.fromkeys(TABLES, "0001/7/1/id"), 0)
 
 
-def error_of(value: bytes, table: Table = ITEMS) -> str | None:
+def row_of(value: bytes, table: Table = ITEMS, key: Any = OF_THE_ROW, headers: Headers = ()) -> pa.Table:
+    """The row of bronze of one record; key is bytes, None, or what becomes JSON."""
+    if key is OF_THE_ROW:
+        told = orjson.loads(value)
+        row = told["before" if told["op"] == "d" else "after"]
+        key = {name: row.get(name) for name in table.key}
+    key = key if key is None or isinstance(key, bytes) else json.dumps(key).encode()
+    sent = [{"key": name, "value": header} for name, header in headers]
+    record = {"topic": "t", "partition": 0, "offset": 0, "timestamp": 0, "headers": sent}
+    kafka = pa.Table.from_pylist([record | {"key": key, "value": value}], RECORDS)
+    return Envelopes({"t": table}).bronze_rows(kafka, {"t": "0001/7/1/id"}, 0)
+
+
+def error_of(value: bytes, table: Table = ITEMS, key: Any = OF_THE_ROW, headers: Headers = ()) -> str | None:
     """Why a record is no event of a table."""
-    records = pa.Table.from_pylist([{"topic": "t", "value": value}], RECORDS)
-    (error,) = Envelopes({"t": table}).judged(records)["error"].to_pylist()
+    (error,) = row_of(value, table, key, headers)["error"].to_pylist()
     return None if error is None else str(error)
 
 
@@ -82,7 +100,7 @@ def test_a_time_that_no_timestamp_shows_is_bad() -> None:
 
 def test_each_record_is_judged_by_its_own_table() -> None:
     value = event({"id": 1, "note": "first"})
-    assert bronze([value], topic="cdc.public.orders")["error"].to_pylist() == [None]
+    assert bronze([value], topic="cdc.public.orders", key=b'{"id":1}')["error"].to_pylist() == [None]
     assert bronze([value])["error"].to_pylist() == ["the key column sku is missing"]
 
 
@@ -215,3 +233,126 @@ def test_a_deleted_key_that_a_wider_type_has_waits_for_its_declaration() -> None
 
 def test_a_key_that_is_no_text_is_bad() -> None:
     assert bronze([event(ROW)], key=b"\xff")["error"].to_pylist() == ["the key is no text"]
+
+
+@pytest.mark.parametrize("op", ["c", "u", "r", "d"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(None, b"", b"null", b"{", b"[1]", b'"A"', b"1", {}, {"sku": "B"}, {"sku": None}, {"sku": ["A"]}),
+        *({"id": "A"}, {"payload": {"sku": "A"}}, {"schema": {}, "payload": None}),
+        {"schema": {}, "payload": {"sku": "A"}, "more": 1},
+    ],
+)
+def test_a_record_whose_key_is_another_rows_is_bad(op: str, key: Any) -> None:
+    """Its key alone tells of a record what was delivered before, and what a snapshot had."""
+    value = event(None, op=op, before=ROW) if op == "d" else event(ROW, op=op)
+    assert error_of(value, key=key) == "the key is not the row's"
+    assert error_of(value) is None
+
+
+def test_the_key_of_a_truncate_and_of_a_tombstone_means_nothing() -> None:
+    assert bronze([event(None, op="t"), None], key=b"1")["error"].to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("pg_type", "row", "key"),
+    [
+        ("text", "A", {"sku": "A"}),
+        ("text", "A", {"sku": "A", "more": 1}),
+        ("text", "A", {"schema": {"type": "struct"}, "payload": {"sku": "A"}}),
+        ("bigint", 1, {"sku": "1"}),
+        ("integer", 5_000_000_000, {"sku": 5_000_000_000}),
+        ("real", 1e39, {"sku": 1e39}),
+        ("numeric(4,2)", "1.50", {"sku": 1.5}),
+        ("numeric(4,2)", "1.505", {"sku": "1.505"}),
+        ("boolean", True, {"sku": "true"}),
+        ("integer[]", [1, 2], {"sku": [1, 2]}),
+    ],
+)
+def test_a_key_is_the_rows_when_it_reads_the_same(pg_type: str, row: Any, key: Any) -> None:
+    table = Table("public.items", ("sku",), (Column("sku", pg_type, False),), ())
+    assert error_of(event({"sku": row}), table, key) is None
+
+
+@pytest.mark.parametrize(
+    ("pg_type", "row", "key"),
+    [
+        ("bigint", 1, True),
+        ("bigint", 1, 1.0),
+        ("boolean", True, 1),
+        ("double precision", 0.0, -0.0),
+        ("integer", 5_000_000_000, 5_000_000_001),
+        ("integer[]", [1], [True]),
+        ("bytea", "AAAA", 1),
+    ],
+)
+def test_a_key_that_reads_otherwise_than_the_rows_is_another(pg_type: str, row: Any, key: Any) -> None:
+    table = Table("public.items", ("sku",), (Column("sku", pg_type, False),), ())
+    assert error_of(event({"sku": row}), table, {"sku": key}) == "the key is not the row's"
+
+
+@pytest.mark.parametrize("names", [("payload",), ("schema", "payload")])
+def test_a_key_column_may_have_the_name_of_what_stands_around_a_key(names: tuple[str, ...]) -> None:
+    table = Table("public.items", names, tuple(Column(name, "text", False) for name in names), ())
+    row = dict.fromkeys(names, "A")
+    assert error_of(event(row), table) is None
+    assert error_of(event(row), table, {"schema": {}, "payload": row}) is None
+    assert Events(table).key(json.dumps(row)) == ("A",) * len(names)
+    assert Events(table).key(json.dumps({"schema": {}, "payload": row})) == ("A",) * len(names)
+
+
+def test_a_key_that_lacks_a_value_is_none() -> None:
+    with pytest.raises(ValueError, match="None"):
+        Events(ITEMS).key('{"sku":null}')
+
+
+def test_a_row_that_does_not_tell_its_key_is_bad() -> None:
+    assert error_of(event(ROW | {"sku": LEFT_OUT})) == "the key column sku is missing"
+
+
+LEFT_OUT = "__debezium_unavailable_value"
+MOVED = event({"id": 2, "note": LEFT_OUT})
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        *(
+            None,
+            b"",
+            b"{",
+            b"1",
+            b"null",
+            b"[]",
+            b'"id"',
+            b"{}",
+            b'{"id":null}',
+            b'{"id":"one"}',
+            b'{"id":[]}',
+        ),
+        *(b'{"payload":{"id":1}}', b'{"schema":{},"payload":null}'),
+    ],
+)
+def test_an_old_key_that_is_none_is_bad_when_values_are_taken_from_its_row(old: bytes | None) -> None:
+    headers = [("trace", None), ("__debezium.oldkey", old)]
+    assert error_of(MOVED, ORDERS, headers=headers) == "the old key is no key of the table"
+    assert error_of(event({"id": 2, "note": "told"}), ORDERS, headers=headers) is None
+    rows = row_of(MOVED, ORDERS, headers=headers)
+    rows = rows.set_column(rows.schema.get_field_index("error"), "error", pa.nulls(1, pa.string()))
+    with pytest.raises(EventError, match="cannot be read"):
+        list(Events(ORDERS).of(good(rows)))
+
+
+@pytest.mark.parametrize("old", [b'{"id":1}', b'{"schema":{},"payload":{"id":1}}', b'{"id":"1","more":2}'])
+def test_an_old_key_is_read_with_and_without_its_schema(old: bytes) -> None:
+    assert error_of(MOVED, ORDERS, headers=[("__debezium.oldkey", old)]) is None
+    assert Events(ORDERS)._old_key([{"key": "__debezium.oldkey", "value": old}]) == (1,)
+
+
+def test_an_old_key_that_a_wider_type_has_waits_for_its_declaration() -> None:
+    table = Table("public.orders", ("id",), (Column("id", "integer", False), Column("note", "text")), ())
+    rows = row_of(MOVED, table, headers=[("__debezium.oldkey", b'{"id":5000000000}')])
+    assert rows["error"].to_pylist() == [None]
+    with pytest.raises(WiderColumn, match="its column id has 5000000000 in the source, and was integer"):
+        list(Events(table).of(good(rows)))

@@ -104,16 +104,18 @@ class Envelopes:
         """What records say, as the columns of bronze that tell it; `error` as in `bronze_rows`.
 
         Args:
-            records: Rows with topic, key and value; the last two as bytes.
+            records: Rows with topic, key and value, the last two as bytes, and headers where they are known.
         """
-        said = zip(*(records[name].to_pylist() for name in ("topic", "key", "value")), strict=True)
-        told = [_read(self._events[topic], key, value) for topic, key, value in said]
+        known = "headers" in records.column_names
+        headers = records["headers"].to_pylist() if known else [None] * records.num_rows
+        said = zip(*(records[name].to_pylist() for name in ("topic", "key", "value")), headers, strict=True)
+        told = [_read(self._events[topic], key, value, sent) for topic, key, value, sent in said]
         columns = {name: [getattr(one, name) for one in told] for name in _Told._fields}
         made = {name: pa.array(column, _TYPES[name]) for name, column in columns.items()}
         return made | {"source_ts": made["source_ts"].view(_MOMENT)}
 
 
-def _read(events: Events, key: bytes | None, value: bytes | None) -> _Told:
+def _read(events: Events, key: bytes | None, value: bytes | None, headers: Any) -> _Told:
     if value is None:
         return _NOTHING
     try:
@@ -137,13 +139,13 @@ def _read(events: Events, key: bytes | None, value: bytes | None) -> _Told:
     elif not _FIRST_TIME <= source_ts <= _LAST_TIME:
         error, source_ts = f"source.ts_us: {source_ts} is no time", None
     else:
-        error = _fault(events, told)
+        error = _fault(events, told, key, headers)
     return _Told(op if isinstance(op, str) else None, lsn, _integer(source.get("txId")), source_ts, error)
 
 
-def _fault(events: Events, told: dict[str, Any]) -> str | None:
+def _fault(events: Events, told: dict[str, Any], key: bytes | None, headers: Any) -> str | None:
     try:
-        return events.fault(told)
+        return events.fault(told, key, headers)
     except MemoryError:
         raise  # no fault of the record
     except Exception as error:  # one record stops no other, whatever is in it

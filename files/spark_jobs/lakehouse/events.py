@@ -21,6 +21,7 @@ COLUMNS = ("epoch", "partition", "offset", "key", "value", "headers", "op", "lsn
 _ROW_OPS = ("c", "u", "r", "d")
 _SNAPSHOT_ENDS = ("last", "last_in_data_collection")
 _OLD_KEY = "__debezium.oldkey"
+_WITH_SCHEMA = {"schema", "payload"}
 
 
 def good(rows: pa.Table) -> pa.Table:
@@ -93,8 +94,14 @@ class Events:
                     f"{epoch} cannot be read ({values.shown(repr(error))}); bronze has it as good"
                 ) from error
 
-    def fault(self, told: dict[str, Any]) -> str | None:
-        """Why what a record tells is no event of the table; None when it is one."""
+    def fault(self, told: dict[str, Any], key: bytes | None, headers: Any) -> str | None:
+        """Why a record is no event of the table; None when it is one.
+
+        Args:
+            told: What its value tells.
+            key: Its key. Whether an event came before, and what a snapshot had, is told by it alone.
+            headers: Its headers; one of them names the row that left-out values are taken from.
+        """
         op = told["op"]
         if op == "t":
             return None
@@ -109,19 +116,25 @@ class Events:
             name = self._columns[place][0]
             if row.get(name) is None:
                 return f"the key column {name} is missing"
+        left_out = False
         for place, column in enumerate(self._table.columns):
             name, read, may_be_left_out = self._columns[place]
             value = row.get(name)
-            if value is None or (may_be_left_out and values.is_unavailable(value)):
-                continue
-            if op == "d" and place not in self._key:
+            if value is None or (op == "d" and place not in self._key):
                 continue  # silver takes no more than the key of what is gone
+            if may_be_left_out and values.is_unavailable(value):
+                if place in self._key:
+                    return f"the key column {name} is missing"
+                left_out = True
+                continue
             try:
                 read(value)
             except values.BadValue:
                 if not values.fits_wider(self._kinds[name], value):
                     return f"{name}: {values.shown(value)} is no {column.type}"
-        return None
+        if not self._is_key_of(key, row):
+            return "the key is not the row's"
+        return self._fault_of_old_key(headers) if left_out else None
 
     def columns_of(self, value: str) -> set[str]:
         """The columns that an event's row has."""
@@ -130,7 +143,7 @@ class Events:
     def key(self, text: str | bytes | None) -> Key | None:
         """The key of a Kafka record's key; None where it has none."""
         try:
-            return None if text is None else self._key_of(orjson.loads(text))
+            return None if text is None else self._key_of(_without_schema(orjson.loads(text)))
         except WiderColumn as error:
             raise values.BadValue(text) from error
 
@@ -146,14 +159,52 @@ class Events:
         ends_snapshot = mark.op == "r" and told["source"].get("snapshot") in _SNAPSHOT_ENDS
         return Event(mark, tx_id, key, row, unavailable, old_key, absent, ends_snapshot)
 
+    def _is_key_of(self, key: bytes | None, row: dict[str, Any]) -> bool:
+        """Whether a record's key is that of a good row, as both are read."""
+        if key is None:
+            return False
+        try:
+            told = _without_schema(orjson.loads(key))
+        except orjson.JSONDecodeError:
+            return False
+        if not isinstance(told, dict):
+            return False
+        for place in self._key:
+            name, read, _ = self._columns[place]
+            value, its = told.get(name), row[name]
+            kind = type(value)
+            if (kind is int or kind is str) and type(its) is kind and value == its:
+                continue  # the usual way
+            if value is None:
+                return False
+            try:
+                if read(value) != read(its):
+                    return False
+            except values.BadValue:
+                if kind is not type(its) or value != its:
+                    return False  # otherwise it is one of a wider type
+        return True
+
+    def _fault_of_old_key(self, headers: Any) -> str | None:
+        try:
+            self._old_key(headers)
+        except WiderColumn:
+            return None
+        except (ValueError, KeyError, TypeError):
+            return "the old key is no key of the table"
+        return None
+
     def _key_of(self, told: dict[str, Any]) -> Key:
         key = []
         for place in self._key:
             name, read, _ = self._columns[place]
+            value = told[name]
+            if value is None:
+                raise values.BadValue(value)
             try:
-                key.append(read(told[name]))
+                key.append(read(value))
             except values.BadValue:
-                self._refuse_wider(name, told[name])
+                self._refuse_wider(name, value)
                 raise
         return tuple(key)
 
@@ -186,7 +237,14 @@ class Events:
 
     def _old_key(self, headers: Any) -> Key | None:
         for header in headers or ():
-            if header["key"] == _OLD_KEY and header["value"]:
-                told = orjson.loads(header["value"])
-                return self._key_of(told.get("payload", told))
+            if header["key"] == _OLD_KEY:
+                return self._key_of(_without_schema(orjson.loads(header["value"])))
         return None
+
+
+def _without_schema(key: Any) -> Any:
+    """A key without the schema that a converter may send with it."""
+    if isinstance(key, dict) and len(key) == 2 and key.keys() == _WITH_SCHEMA:
+        payload = key["payload"]
+        return payload if isinstance(payload, dict) else key  # these may be its own columns
+    return key
