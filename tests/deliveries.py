@@ -65,7 +65,10 @@ def bronze(records: Iterable[tuple[Any, ...]], table: Table = TABLE, epoch: str 
 
 def records(events: Iterable[Event]) -> list[tuple[Any, ...]]:
     """The Kafka records of events."""
-    return [record(e.offset, None if e.key is None else {"id": e.key}, envelope_of(e)) for e in events]
+    return [
+        record(e.offset, None if e.key is None else {"id": e.key}, envelope_of(e), partition=e.partition)
+        for e in events
+    ]
 
 
 def rows(events: Iterable[Event]) -> pa.Table:

@@ -26,6 +26,7 @@ class Event:
     note: object = None
     last: bool = False
     """Whether it is the last row of a snapshot, whose rows share their LSN."""
+    partition: int = 0
 
 
 @dataclass(frozen=True)

@@ -121,3 +121,39 @@ def redelivered_batches(draw: st.DrawFn) -> list[list[Event]]:
     stream = [replace(event, offset=offset) for offset, event in enumerate(delivered)]
     cuts = sorted(draw(st.sets(st.integers(1, len(stream)), max_size=2)))
     return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+
+@st.composite
+def spread_batches(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
+    """Changes in the order of their commits; and how they come by several partitions, in any batches.
+
+    As in PostgreSQL, what truncates the table has an LSN between those of what was committed before and
+    later; a snapshot, too. A truncate comes by any partition, also when it comes again.
+    """
+    made = draw(st.lists(steps, min_size=1, max_size=12))
+    runs: list[list[int]] = [[]]
+    for place, step in enumerate(made):
+        if step is TRUNCATE or isinstance(step, list):
+            runs += [[place], []]
+        else:
+            runs[-1].append(place)
+    lsns = [lsn for run in runs for lsn in draw(st.permutations(run))]
+    committed = _events(made, lsns, [i // 2 for i in range(len(made))])
+    count = draw(st.integers(2, 3))
+    emitted: list[Event] = []
+    done = 0
+    while done < len(committed):
+        until = draw(st.integers(done + 1, len(committed)))
+        start = draw(st.integers(max(0, done - 5), done))
+        emitted += committed[start:until]
+        done = until
+    partitions: list[list[Event]] = [[] for _ in range(count)]
+    for event in emitted:
+        at = draw(st.integers(0, count - 1)) if event.key is None else event.key % count
+        partitions[at].append(replace(event, partition=at, offset=len(partitions[at])))
+    batches = []
+    while any(partitions):
+        taken = [draw(st.integers(0, len(waiting))) for waiting in partitions]
+        batches.append([event for waiting, n in zip(partitions, taken, strict=True) for event in waiting[:n]])
+        partitions = [waiting[n:] for waiting, n in zip(partitions, taken, strict=True)]
+    return committed, [batch for batch in batches if batch]

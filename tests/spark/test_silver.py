@@ -16,7 +16,7 @@ import pytest
 from deliveries import TABLE
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from lakehouse import bronze, config, delta_io, pipeline
+from lakehouse import bronze, config, delta_io, pipeline, silver
 from lakehouse.config import Config
 from lakehouse.delta_log import TableLog
 from lakehouse.silver import Silver
@@ -24,7 +24,7 @@ from lakehouse.silver_table import SilverTable
 from lakehouse.status import Status
 from oracle import Event, Version, history
 from pyspark.sql import SparkSession
-from streams import TRUNCATE, delete, in_order, put, redelivered_batches, snapshot
+from streams import TRUNCATE, delete, in_order, put, redelivered_batches, snapshot, spread_batches
 
 
 class Lake:
@@ -278,6 +278,94 @@ def test_heads_that_are_lost_are_read_from_the_table(lake: Lake, lost: str) -> N
     assert lake.versions() == history(EVENTS)
 
 
+def test_damaged_heads_are_read_from_the_table(lake: Lake) -> None:
+    lake.write_bronze(EVENTS[:3])
+    lake.step()
+    (heads,) = lake.config.state.glob("*.sqlite")
+    heads.write_bytes(bytes(4096) + heads.read_bytes()[4096:])
+    lake.restart()
+    lake.write_bronze(EVENTS[3:])
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
+def test_what_did_not_concern_a_table_is_not_read_again(lake: Lake) -> None:
+    lake.write_bronze(EVENTS[:2])
+    lake.step()
+    before = set(bronze_files(lake))
+    lake.write_records([deliveries.record(2, {"id": 1}, None)])
+    lake.step()
+    (concerns_nobody,) = set(bronze_files(lake)) - before
+    concerns_nobody.unlink()
+    lake.restart()
+    last = [replace(event, offset=1 + event.offset) for event in EVENTS[2:]]
+    lake.write_bronze(last)
+    assert lake.step()
+    assert lake.versions() == history([*EVENTS[:2], *last])
+
+
+def bronze_files(lake: Lake) -> list[Path]:
+    return list(Path(lake.config.bronze_path.removeprefix("file://")).glob("*.parquet"))
+
+
+@pytest.fixture
+def catching_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bronze is read in pieces, as if there were too much of it."""
+    monkeypatch.setattr(silver._News, "since", lambda *_: None)
+    monkeypatch.setattr(silver, "CHUNK", 3)
+    monkeypatch.setattr(silver, "_PIECE", 2)
+
+
+@pytest.mark.usefixtures("catching_up")
+def test_a_backlog_is_applied_in_pieces(lake: Lake) -> None:
+    lake.write_bronze(EVENTS)
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+    assert lake.commits() > 2
+
+
+IN_PARTITIONS = [
+    replace(event, partition=1 if event.key is None else event.key % 2)
+    for event in in_order(
+        *(put(key, "a", op="c") for key in (1, 2, 3, 4)),
+        put(2, "b"),
+        TRUNCATE,
+        put(1, "a", op="c"),
+        put(2, "a", op="c"),
+        delete(1),
+    )
+]
+
+
+def by_partition(events: Iterable[Event]) -> list[list[Event]]:
+    """What each of two partitions has, with offsets of its own."""
+    found: list[list[Event]] = [[], []]
+    for event in events:
+        found[event.partition].append(replace(event, offset=len(found[event.partition])))
+    return found
+
+
+def told(versions: Iterable[Version]) -> list[Version]:
+    return [replace(v, from_offset=0, to_offset=None if v.to_offset is None else 0) for v in versions]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_partition_that_is_behind_is_cut_by_the_truncate_at_its_place(lake: Lake, first: int) -> None:
+    partitions = by_partition(IN_PARTITIONS)
+    for batch in (partitions[first], partitions[1 - first]):
+        lake.write_bronze(batch)
+        lake.restart()
+        assert lake.step()
+    assert told(lake.versions()) == told(history(IN_PARTITIONS))
+
+
+@pytest.mark.usefixtures("catching_up")
+def test_partitions_catch_up_together(lake: Lake) -> None:
+    lake.write_bronze([event for partition in by_partition(IN_PARTITIONS) for event in partition])
+    assert lake.step()
+    assert told(lake.versions()) == told(history(IN_PARTITIONS))
+
+
 def test_rows_that_somebody_deleted_are_no_heads_any_more(lake: Lake) -> None:
     lake.write_bronze(EVENTS[:2])
     lake.step()
@@ -361,15 +449,43 @@ def test_any_batching_and_redelivery_on_delta(
     restarts: set[int],
 ) -> None:
     folder = tmp_path_factory.mktemp("lake")
+    found = versions_of(spark, empty, folder, batches, restarts)
+    assert found == history([event for batch in batches for event in batch])
+
+
+def versions_of(
+    spark: SparkSession, empty: Path, folder: Path, batches: Iterable[list[Event]], restarts: set[int]
+) -> list[Version]:
+    """What becomes of batches in a lake of their own."""
     shutil.copytree(empty, folder, dirs_exist_ok=True)
     lake = Lake(spark, folder)
-    for number, batch in enumerate(filter(None, batches), 1):
-        lake.write_bronze(batch)
-        if number in restarts:
-            lake.restart()
-        assert lake.step()
     try:
-        assert lake.versions() == history([event for batch in batches for event in batch])
+        for number, batch in enumerate(filter(None, batches), 1):
+            lake.write_bronze(batch)
+            if number in restarts:
+                lake.restart()
+            assert lake.step()
+        return lake.versions()
     finally:
         lake.forget()
         shutil.rmtree(folder)
+
+
+@settings(
+    max_examples=int(os.environ.get("CDC_DELTA_EXAMPLES", "200")) // 10,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(stream=spread_batches(), restarts=st.sets(st.integers(0, 3)))
+def test_any_interleaving_of_partitions_on_delta(
+    spark: SparkSession,
+    empty: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    stream: tuple[list[Event], list[list[Event]]],
+    restarts: set[int],
+) -> None:
+    committed, batches = stream
+    found = versions_of(spark, empty, tmp_path_factory.mktemp("lake"), batches, restarts)
+    assert told(found) == told(history(committed))

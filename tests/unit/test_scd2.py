@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from lakehouse import scd2
 from lakehouse.deliveries import Deliveries
 from lakehouse.events import Events
-from lakehouse.scd2 import Fold, Key, Version, first_deliveries
+from lakehouse.scd2 import Fold, Key, SpreadFold, Version, first_deliveries
 from oracle import Event, history
 from oracle import Version as Expected
-from streams import CASES, in_order, redelivered_batches
+from streams import CASES, in_order, redelivered_batches, spread_batches
 
 
 def fold_in_batches(batches: Sequence[Sequence[Event]]) -> list[Expected]:
@@ -51,7 +51,8 @@ def open_heads(heads: dict[Key, Version]):  # type: ignore[no-untyped-def]
 
 def in_snapshot(delivered: list[scd2.Event]) -> Callable[[scd2.Mark], set[Key]]:
     def keys(last: scd2.Mark) -> set[Key]:
-        came = [event for event in delivered if event.mark.position <= last.position]
+        at, until = last.position.partition, last.position.offset
+        came = [e for e in delivered if e.mark.position.partition != at or e.mark.position.offset <= until]
         return {
             event.key
             for event in came
@@ -94,3 +95,70 @@ def test_rows_of_one_statement_share_an_lsn() -> None:
 @given(batches=redelivered_batches())
 def test_any_batching_and_redelivery_gives_the_same_history(batches: list[list[Event]]) -> None:
     assert fold_in_batches(batches) == history([event for batch in batches for event in batch])
+
+
+def fold_spread(batches: Sequence[Sequence[Event]]) -> list[Expected]:
+    """What the pure steps make of the batches of several partitions, anew where they ask for it."""
+    table = SpreadTable()
+    delivered: list[scd2.Event] = []
+    for batch in batches:
+        events = list(Events(TABLE).of(deliveries.rows(batch)))
+        delivered += events
+        try:
+            table.apply(events, delivered)
+        except scd2.OutOfOrder:
+            table = SpreadTable()
+            table.apply(sorted(delivered, key=lambda event: event.mark.position), delivered)
+    return table.history()
+
+
+class SpreadTable:
+    """A table in memory."""
+
+    def __init__(self) -> None:
+        self.heads: dict[Key, Version] = {}
+        self.closed: dict[tuple[Key, int], Version] = {}
+        self.seen = Deliveries()
+        self.ends: list[scd2.Mark] = []
+
+    def apply(self, events: Sequence[scd2.Event], delivered: list[scd2.Event]) -> None:
+        touched = {event.key: self.heads[event.key] for event in events if event.key in self.heads}
+        tracked = [TABLE.column_names.index(name) for name in TABLE.tracked]
+        fold = SpreadFold(
+            tracked, touched, open_heads(self.heads), in_snapshot(delivered), self.ends, [], self._after
+        )
+        new = list(first_deliveries(events, self.seen.knows))
+        fold.apply(new)
+        for key, change in fold.changes:
+            assert change.before == self.heads.get(key)
+            assert change.head is not None
+            self.heads[key] = change.head
+            for version in change.closed:
+                assert (key, version.number) not in self.closed
+                self.closed[key, version.number] = version
+        self.ends = [*self.ends, *(event.mark for event in new if event.ends_others)]
+        self.seen = self.seen.after(events)
+
+    def _after(self, end: scd2.Mark) -> list[tuple[Key, Version]]:
+        return [(key, head) for key, head in self.heads.items() if head.applied.lsn > end.lsn]
+
+    def history(self) -> list[Expected]:
+        found = [*self.closed.items(), *(((key, head.number), head) for key, head in self.heads.items())]
+        return [deliveries.expected(version) for _, version in sorted(found)]
+
+
+def without_places(versions: Sequence[Expected]) -> list[Expected]:
+    """What has come by other partitions has other offsets."""
+    return [
+        replace(version, from_offset=0, to_offset=None if version.to_offset is None else 0)
+        for version in versions
+    ]
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(stream=spread_batches())
+def test_any_interleaving_of_partitions_gives_the_same_history(
+    stream: tuple[list[Event], list[list[Event]]],
+) -> None:
+    committed, batches = stream
+    assert without_places(fold_spread(batches)) == without_places(history(committed))

@@ -43,7 +43,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TopicState:
-    """What bronze holds of a topic: its last epoch, and in it the highest offset by partition."""
+    """What bronze holds of a topic: its last epoch, and the highest offsets of it and of others of the topic.
+
+    A topic outlives a failover of the database, which begins an epoch; a partition that the new one has not
+    used goes on where it was.
+    """
 
     epoch: str | None = None
     offsets: Mapping[int, int] = field(default_factory=dict)
@@ -70,9 +74,15 @@ def stored_state(bronze: DataFrame) -> dict[str, TopicState]:
     rows = bronze.groupBy("topic", "epoch", "partition").agg(F.max("offset").alias("offset")).collect()
     for row in sorted(rows, key=lambda row: row.epoch):
         state = states.get(row.topic, TopicState())
-        offsets = state.offsets if state.epoch == row.epoch else {}
-        states[row.topic] = TopicState(row.epoch, {**offsets, row.partition: row.offset})
+        goes_on = state.epoch is not None and _topic_id(state.epoch) == _topic_id(row.epoch)
+        offsets = dict(state.offsets) if goes_on else {}
+        offsets[row.partition] = max(row.offset, offsets.get(row.partition, -1))
+        states[row.topic] = TopicState(row.epoch, offsets)
     return states
+
+
+def _topic_id(epoch: str) -> str:
+    return epoch.rpartition("/")[2]
 
 
 def current_epoch(state: TopicState, source: Source, topic: kafka.Topic) -> str:
@@ -92,7 +102,7 @@ def starting_offsets(name: str, state: TopicState, topic: kafka.Topic) -> dict[i
     Raises:
         kafka.KafkaError: Records that bronze does not have are no longer in Kafka.
     """
-    known = state.offsets if state.epoch and state.epoch.endswith(f"/{topic.id}") else {}
+    known = state.offsets if state.epoch and _topic_id(state.epoch) == topic.id else {}
     start = {}
     for partition, earliest in topic.earliest.items():
         start[partition] = known.get(partition, -1) + 1

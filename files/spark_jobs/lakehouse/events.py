@@ -19,7 +19,7 @@ COLUMNS = ("epoch", "partition", "offset", "key", "value", "headers", "op", "lsn
 """The columns of bronze that tell an event; `source_ts` as microseconds since 1970."""
 
 _ROW_OPS = ("c", "u", "r", "d")
-_SNAPSHOT_ENDS = ("last", "last_in_data_collection")
+SNAPSHOT_ENDS = ("last", "last_in_data_collection")
 _OLD_KEY = "__debezium.oldkey"
 _WITH_SCHEMA = {"schema", "payload"}
 
@@ -156,7 +156,7 @@ class Events:
         row, unavailable, absent = self._row(told["after"])
         key = tuple(row[place] for place in self._key)
         old_key = self._old_key(headers) if unavailable else None
-        ends_snapshot = mark.op == "r" and told["source"].get("snapshot") in _SNAPSHOT_ENDS
+        ends_snapshot = mark.op == "r" and told["source"].get("snapshot") in SNAPSHOT_ENDS
         return Event(mark, tx_id, key, row, unavailable, old_key, absent, ends_snapshot)
 
     def _is_key_of(self, key: bytes | None, row: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ does not tell the table's version.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,10 @@ _MARKS = [
     for name in ("epoch", "partition", "offset", "lsn", "at", "op")
 ]
 # An ended head ended with the event that was applied last.
-_COLUMNS = ["key", "file", "place", "number", "ended", *_MARKS]
+_COLUMNS = ["file", "place", "number", "ended", *_MARKS]
+
+
+log = logging.getLogger(__name__)
 
 
 class Head(NamedTuple):
@@ -35,31 +39,43 @@ class Head(NamedTuple):
 class Heads:
     """The heads of one table."""
 
-    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
-        """Open the store, or begin an empty one: also when the columns are others than they were.
+    def __init__(self, path: Path, columns: Mapping[str, str], key: Sequence[str]) -> None:
+        """Open the store, or begin an empty one: also when columns or key are others than they were.
 
         Args:
-            path: The SQLite file.
+            path: The SQLite file. One that is damaged is deleted.
             columns: The types of the table's columns, in the order of its rows.
+            key: The names of the key columns.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._names = [*_COLUMNS, *(f"{name}: {kind}".replace('"', "") for name, kind in columns.items())]
-        self._db = self._open()
+        self._key = f"key: {json.dumps(list(key))}"
+        self._names = [self._key, *_COLUMNS, *(f"{name}: {kind}" for name, kind in columns.items())]
+        try:
+            self._db = self._open()
+        except sqlite3.DatabaseError as error:
+            log.warning("%s is damaged (%s) and made anew", path, error)
+            for end in ("", "-wal", "-shm"):
+                path.with_name(path.name + end).unlink(missing_ok=True)
+            self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         # It can be lost: it is made anew then.
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")
-        names = ", ".join(f'"{name}"' for name in self._names[1:])
-        db.execute(f'CREATE TABLE IF NOT EXISTS heads ("key" TEXT PRIMARY KEY, {names}) WITHOUT ROWID')
+        if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            db.close()
+            raise sqlite3.DatabaseError(found)
+        names = ", ".join(_quoted(name) for name in self._names[1:])
+        heads = f"heads ({_quoted(self._key)} TEXT PRIMARY KEY, {names}) WITHOUT ROWID"
+        db.execute(f"CREATE TABLE IF NOT EXISTS {heads}")
         db.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
         present = [row[1] for row in db.execute("PRAGMA table_info(heads)")]
         if present != self._names:
             db.execute("DROP TABLE heads")
             db.execute("DELETE FROM state")
-            db.execute(f'CREATE TABLE heads ("key" TEXT PRIMARY KEY, {names}) WITHOUT ROWID')
+            db.execute(f"CREATE TABLE {heads}")
         return db
 
     def close(self) -> None:
@@ -74,7 +90,7 @@ class Heads:
     def of(self, keys: Iterable[Key]) -> dict[Key, Head]:
         """The heads of some keys."""
         wanted = json.dumps([_text(key) for key in set(keys)])
-        joined = "json_each(?) AS wanted JOIN heads ON heads.key = wanted.value"
+        joined = f"json_each(?) AS wanted JOIN heads ON heads.{_quoted(self._key)} = wanted.value"
         query = f"SELECT {self._selected} FROM {joined}"  # noqa: S608
         return dict(map(self._head, self._db.execute(query, [wanted])))
 
@@ -82,6 +98,11 @@ class Heads:
         """Every open head."""
         query = f"SELECT {self._selected} FROM heads WHERE NOT ended"  # noqa: S608
         return map(self._head, self._db.execute(query))
+
+    def after(self, mark: Mark) -> Iterator[tuple[Key, Head]]:
+        """Every head that an event of a higher LSN touched last, in the epoch of a mark."""
+        query = f"SELECT {self._selected} FROM heads WHERE applied_epoch = ? AND applied_lsn > ?"  # noqa: S608
+        return map(self._head, self._db.execute(query, [mark.position.epoch, mark.lsn]))
 
     def begin_anew(self) -> None:
         """Forget everything."""
@@ -106,13 +127,17 @@ class Heads:
 
     @property
     def _selected(self) -> str:
-        return ", ".join(f'heads."{name}"' for name in self._names)
+        return ", ".join(f"heads.{_quoted(name)}" for name in self._names)
 
     def _head(self, values: Sequence[Any]) -> tuple[Key, Head]:
         key, file, place, number, ended = values[:5]
         began, applied = (Mark(Position(*values[at : at + 3]), *values[at + 3 : at + 6]) for at in (5, 11))
         version = Version(tuple(values[17:]), number, began, applied, applied if ended else None)
         return tuple(json.loads(key)), Head(version, file, place)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _text(key: Key) -> str:

@@ -3,7 +3,7 @@ Python.
 
 `Fold` continues the history of each key from its head, the key's latest version, open or closed. It takes
 each event once, in the order of its first delivery, which per key is commit order: (epoch, partition,
-offset).
+offset). `SpreadFold` does so when the topic has several partitions, which come in any order among them.
 
 The model is AUTO CDC of Spark's declarative pipelines (Scd2BatchProcessor.scala), of which it differs in
 order, identity, truncates and what TOAST leaves out.
@@ -11,6 +11,7 @@ order, identity, truncates and what TOAST leaves out.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -66,6 +67,11 @@ class Event(NamedTuple):
     def identity(self) -> tuple[Any, ...]:
         """What tells it from all others, and is the same when it is delivered again."""
         return (self.mark.position.epoch, self.key, self.tx_id, self.mark.lsn, self.mark.op)
+
+    @property
+    def ends_others(self) -> bool:
+        """Whether it may end rows of other keys: a truncate, or the end of a snapshot."""
+        return self.key is None or self.ends_snapshot
 
 
 class Version(NamedTuple):
@@ -199,6 +205,132 @@ class Fold:
         if last is None and event.old_key is not None:
             last = self._change(event.old_key).head
         return event.row if last is None else _filled(event.row, event.unavailable, last.row)
+
+
+class OutOfOrder(Exception):
+    """What ends rows of the whole table came after events that follow it in the source."""
+
+
+class SpreadFold(Fold):
+    """Folds events that came by several partitions.
+
+    Those of a key come by one, in commit order. What ends rows of the whole table, a truncate or the end of
+    a snapshot, comes by one of them, before or after events of the others that it follows or precedes in the
+    source. There the LSN tells: TRUNCATE holds its lock on the table until it commits, so changes of the
+    table that have a lower LSN were committed before, and those of a higher one later; a snapshot has the
+    LSN that it was taken at.
+    """
+
+    def __init__(
+        self,
+        tracked: Sequence[int],
+        heads: Mapping[Key, Version],
+        open_heads: Callable[[], Iterable[tuple[Key, Version]]],
+        in_snapshot: Callable[[Mark], Collection[Key]],
+        ends: Iterable[Mark],
+        foreseen: Iterable[Mark],
+        heads_after: Callable[[Mark], Iterable[tuple[Key, Version]]],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            tracked: As of `Fold`.
+            heads: As of `Fold`.
+            open_heads: As of `Fold`.
+            in_snapshot: As of `Fold`.
+            ends: What ended rows of the table in earlier batches.
+            foreseen: What is known to end rows of the table in later ones.
+            heads_after: Gives the heads that an event touched last that follows such an end.
+        """
+        super().__init__(tracked, heads, open_heads, cache(in_snapshot))
+        self._applied = {_order(end) for end in ends}
+        self._foreseen = {_order(end) for end in foreseen}
+        self._ends = [*ends, *foreseen]
+        self._heads_after = heads_after
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Folds events, each once.
+
+        Raises:
+            OutOfOrder: The history of a row would have to change before its head.
+        """
+        events = list(events)
+        ends = [event.mark for event in events if event.ends_others]
+        new = [end for end in ends if _order(end) not in self._applied]
+        for end in new:
+            if _order(end) in self._foreseen:
+                continue
+            if any(self._follows(end, key, head) for key, head in self._heads_after(end)):
+                raise OutOfOrder
+        self._ends = sorted({_order(end): end for end in reversed([*self._ends, *new])}.values(), key=_order)
+        for event in _merged(events):
+            assert event.key is not None
+            change = self._change(event.key)
+            self._undo_end(change, event.mark)
+            self._end_before(event.key, change, event.mark)
+            if event.mark.op == "d":
+                self._end(change, event.mark)
+            else:
+                self._put(change, event)
+        if new:
+            for key, head in self._open_heads():
+                self._changes.setdefault(key, Change(before=head, head=head))
+        for key, change in self._changes.items():
+            self._end_before(key, change)
+
+    @property
+    def changes(self) -> Iterator[tuple[Key, Change]]:
+        """The keys that changed; by an event that repeats what is known, too: its place may count later."""
+        return (
+            (key, change)
+            for key, change in self._changes.items()
+            if change.head is not None and change.head != change.before
+        )
+
+    def _follows(self, end: Mark, key: Key, head: Version) -> bool:
+        """Whether an end that comes late changes what came before a head, or how it began."""
+        began_later = head.number == 1 and _order(head.began) > _order(end)
+        return not began_later and (end.op == "t" or key not in self._in_snapshot(end))
+
+    def _undo_end(self, change: Change, mark: Mark) -> None:
+        """Opens a row again of which an event came late that precedes what ended it."""
+        head = change.head
+        if head is None or head.ended is None or head.ended.op not in ("t", "r"):
+            return
+        of_that_snapshot = mark.op == head.ended.op == "r" and _order(mark)[:2] == _order(head.ended)[:2]
+        if of_that_snapshot or _order(mark)[:2] < _order(head.ended)[:2]:
+            change.head = head._replace(ended=None)
+
+    def _end_before(self, key: Key, change: Change, mark: Mark | None = None) -> None:
+        """Ends a row by the first of what ends rows between the event that it has last and another one."""
+        for end in self._ends:
+            if change.head is None or change.head.ended is not None:
+                return
+            if mark is not None and _order(end)[:2] >= _order(mark)[:2]:
+                return
+            if _order(end)[:2] > _order(change.head.applied)[:2] and (
+                end.op == "t" or key not in self._in_snapshot(end)
+            ):
+                self._end(change, end)
+
+
+def _order(mark: Mark) -> tuple[str, int, str]:
+    return (mark.position.epoch, mark.lsn, mark.op)
+
+
+def _merged(events: Sequence[Event]) -> Iterator[Event]:
+    """The events of rows, those of each partition in their order, all of them roughly by their LSNs.
+
+    A row that got another key is deleted and created at one LSN; what is created may need what is deleted.
+    """
+    partitions: dict[tuple[str, int], list[Event]] = {}
+    for event in events:
+        if event.key is not None:
+            partitions.setdefault(event.mark.position[:2], []).append(event)
+    return heapq.merge(
+        *partitions.values(),
+        key=lambda event: (event.mark.position.epoch, event.mark.lsn, event.mark.op != "d"),
+    )
 
 
 def _filled(row: Row, places: Collection[int], last: Row) -> Row:

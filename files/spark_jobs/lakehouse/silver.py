@@ -11,11 +11,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
-from operator import or_
+from itertools import groupby
+from operator import attrgetter, or_
 from types import MappingProxyType
 
 import pyarrow as pa
@@ -29,11 +30,16 @@ from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 from lakehouse.retry import Backoff
+from lakehouse.scd2 import OutOfOrder
 from lakehouse.silver_table import SilverTable
 from lakehouse.status import Status, failure
 
 CHUNK = 50_000
-"""Events of a partition that a table applies at once when it catches up; bounds the memory it takes."""
+"""The most events that a table applies at once when it catches up; bounds the memory they take."""
+
+_CHUNK_BYTES = 64 << 20
+_PIECE = 500
+"""Offsets that are read together at least: more of the largest records would not fit."""
 
 _PARALLEL_TABLES = 2
 
@@ -123,6 +129,8 @@ class _News:
         adds = [add for add in adds if add["dataChange"]]
         if sum(json.loads(add["stats"])["numRecords"] for add in adds) > CHUNK:
             return None
+        if sum(add["size"] for add in adds) > _CHUNK_BYTES // 4:  # of a file, which is compressed
+            return None
         rows = [self._bronze.read(self._bronze.data_file(add), _READ) for add in adds]
         return good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
 
@@ -164,38 +172,23 @@ class Silver:
         self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
         table, name = progress.table, progress.table.table.short_name
 
-        def bronze() -> (
-            DataFrame
-        ):  # only asked for when it is needed: to open a table costs more than a batch
-            return delta_io.read(self._spark, self._config.bronze_path, news.upto)
-
         try:
-            if progress.version is None:
-                table.recover(self._bronze.id)
-            since = table.bronze_version if progress.version is None else progress.version
-            new = news.since(since)
-            for rows in _backlog(bronze(), table) if new is None else [_of_table(new, table.table.name)]:
-                if stop.is_set():
-                    progress.version = None
-                    return
-                if not rows.num_rows:
-                    continue
-                began = time.monotonic()
-                try:
-                    events = table.apply(rows, bronze, since if new is None else news.upto)
-                finally:
-                    self._status.changed(self.name)
-                committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
-                self._status.batch(
-                    self.name, time.monotonic() - began, len(events), [latency.sample(committed)]
-                )
-                self._status.files(f"silver.{name}", table.upkeep.after_batch())
+            try:
+                whole = self._advance(progress, news, stop)
+            except OutOfOrder:
+                log.warning("silver.%s is made anew: a truncate or snapshot came after what follows it", name)
+                empty(self._spark, self._config, table.table)
+                progress.version = None
+                whole = self._advance(progress, news, stop)
         except Exception as error:
             progress.version = None
             wait = progress.backoff.failed()
             log.exception("silver.%s failed; next try in %.0f s", name, wait)
             self._status.table(name, **failure(error))
         else:
+            if not whole:
+                return
+            table.has_all_of(news.upto)
             progress.version = news.upto
             progress.backoff.succeeded()
             self._status.table(
@@ -207,6 +200,33 @@ class Silver:
                 offsets=dict(table.cursor.offsets),
             )
 
+    def _advance(self, progress: _Progress, news: _News, stop: threading.Event) -> bool:
+        """Applies to a table what bronze has; false: told to stop before the end."""
+        table = progress.table
+
+        def bronze() -> DataFrame:  # when it is needed: to open a table costs more than a batch
+            return delta_io.read(self._spark, self._config.bronze_path, news.upto)
+
+        if progress.version is None:
+            table.recover(self._bronze.id)
+        since = table.bronze_version if progress.version is None else progress.version
+        new = news.since(since)
+        for rows in _backlog(bronze(), table) if new is None else [_of_table(new, table.table.name)]:
+            if stop.is_set():
+                progress.version = None
+                return False
+            if not rows.num_rows:
+                continue
+            began = time.monotonic()
+            try:
+                events = table.apply(rows, bronze, since if new is None else news.upto)
+            finally:
+                self._status.changed(self.name)
+            committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
+            self._status.batch(self.name, time.monotonic() - began, len(events), [latency.sample(committed)])
+            self._status.files(f"silver.{table.table.short_name}", table.upkeep.after_batch())
+        return True
+
 
 class SilverError(Exception):
     """Tables failed in a run that ends when bronze's present content is applied."""
@@ -216,26 +236,41 @@ _READ = ["source_table", "error", *COLUMNS]
 
 
 def _backlog(bronze: DataFrame, table: SilverTable) -> Iterator[pa.Table]:
-    """What bronze has beyond a table's cursor, in batches of up to CHUNK offsets a partition, in order."""
+    """What bronze has beyond a table's cursor, in order, in batches that memory can take."""
     beyond = bronze.where((F.col("source_table") == table.table.name) & table.cursor.beyond())
-    ranges = (
-        beyond.groupBy("epoch", "partition")
-        .agg(F.min("offset").alias("low"), F.max("offset").alias("high"))
+    piece = F.floor(F.col("offset") / _PIECE).alias("piece")
+    pieces = (
+        beyond.groupBy("epoch", "partition", piece)
+        .agg(F.count("*").alias("rows"), F.sum(F.octet_length("value")).alias("bytes"))
+        .orderBy("epoch", "piece", "partition")
         .collect()
     )
-    for epoch in sorted({row.epoch for row in ranges}):
-        yield from _chunks(beyond, epoch, [row for row in ranges if row.epoch == epoch])
+    if any(piece.partition for piece in pieces):
+        table.foresee(beyond)
+    for epoch, of_epoch in groupby(pieces, attrgetter("epoch")):
+        rows = beyond.where(F.col("epoch") == epoch).select(*_READ)
+        for batch in _batches(of_epoch):
+            ends = {piece.partition: (piece.piece + 1) * _PIECE - 1 for piece in batch}
+            starts = {piece.partition: piece.piece * _PIECE for piece in reversed(batch)}
+            within = (
+                (F.col("partition") == partition) & F.col("offset").between(starts[partition], end)
+                for partition, end in ends.items()
+            )
+            yield good(rows.where(reduce(or_, within)).toArrow())
 
 
-def _chunks(rows: DataFrame, epoch: str, ranges: list[Row]) -> Iterator[pa.Table]:
-    rows = rows.where(F.col("epoch") == epoch).select(*_READ)
-    for step in range(0, max(row.high - row.low for row in ranges) + 1, CHUNK):
-        in_chunk = (
-            (F.col("partition") == row.partition)
-            & F.col("offset").between(row.low + step, row.low + step + CHUNK - 1)
-            for row in ranges
-        )
-        yield good(rows.where(reduce(or_, in_chunk)).toArrow())
+def _batches(pieces: Iterable[Row]) -> Iterator[list[Row]]:
+    """Pieces, as many at a time as CHUNK and _CHUNK_BYTES allow, one at least."""
+    batch: list[Row] = []
+    rows = size = 0
+    for piece in pieces:
+        if batch and (rows + piece.rows > CHUNK or size + (piece.bytes or 0) > _CHUNK_BYTES):
+            yield batch
+            batch, rows, size = [], 0, 0
+        batch.append(piece)
+        rows, size = rows + piece.rows, size + (piece.bytes or 0)
+    if batch:
+        yield batch
 
 
 def _of_table(rows: pa.Table, name: str) -> pa.Table:

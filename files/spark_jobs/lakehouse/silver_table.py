@@ -19,11 +19,22 @@ from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.deliveries import Deliveries
 from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data, tells
-from lakehouse.events import Events, UnknownColumn
+from lakehouse.events import SNAPSHOT_ENDS, Events, UnknownColumn
 from lakehouse.heads import Head, Heads
-from lakehouse.scd2 import Change, Event, Fold, Key, Mark, Position, Version, first_deliveries
+from lakehouse.scd2 import (
+    Change,
+    Event,
+    Fold,
+    Key,
+    Mark,
+    Position,
+    SpreadFold,
+    Version,
+    first_deliveries,
+)
 
 _CLOSED = {"_head": "false"}
+_ENDS = 100
 _TRIES = 5
 _TIMES_WITHOUT_ZONE = "'delta.feature.timestampNtz' = 'supported'"
 
@@ -45,6 +56,8 @@ class SilverTable:
         self._log = TableLog(spark, self._path)
         self._state_file = config.state / f"{table.short_name}.sqlite"
         self._deliveries = Deliveries()
+        self._ends: list[Mark] = []
+        self._foreseen: list[Mark] = []
         self._files: dict[str, DataFile] = {}
         self._version = -1
         self._stats = [*table.key, "version"]
@@ -66,9 +79,13 @@ class SilverTable:
             )
         self.cursor = Cursor.from_json(noted.get("cursor"))
         self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
-        bronze = noted.get("bronze", {})
+        self._ends = [Mark(Position(*end[:3]), *end[3:]) for end in noted.get("ends", [])]
+        # A batch that changed nothing is no commit: how far bronze was read then stands with the heads.
+        told = [noted.get("bronze", {}), self._heads.state.get("bronze", {})]
         self._bronze_id = bronze_id
-        self.bronze_version = bronze["version"] if bronze.get("table") == bronze_id else -1
+        self.bronze_version = max(
+            (bronze["version"] for bronze in told if bronze.get("table") == bronze_id), default=-1
+        )
 
     def apply(self, rows: pa.Table, bronze: Callable[[], DataFrame], bronze_version: int) -> list[Event]:
         """Folds a batch of the table's good bronze rows; leaves out what was applied before.
@@ -80,6 +97,10 @@ class SilverTable:
 
         Returns:
             The events.
+
+        Raises:
+            OutOfOrder: The table has to be made from bronze again: several partitions came in an order that
+                a batch cannot mend.
         """
         try:
             events = list(self._events.of(rows))
@@ -98,23 +119,63 @@ class SilverTable:
         keys = {key for event in new for key in (event.key, event.old_key) if key is not None}
         heads = self._heads.of(keys)
         versions = {key: head.version for key, head in heads.items()}
-        in_snapshot = partial(self._in_snapshot, bronze)
-        fold = Fold(self._tracked, versions, self._open_heads, in_snapshot)
+        cursor = self.cursor.past(event.mark.position for event in events)
+        fold = self._fold(versions, partial(self._in_snapshot, bronze), events)
         fold.apply(new)
         changes = dict(fold.changes)
         # A truncate and the end of a snapshot change more than the keys of the batch.
         heads |= self._heads.of({key for key, change in changes.items() if change.before} - heads.keys())
-        cursor = self.cursor.past(event.mark.position for event in events)
         deliveries = self._deliveries.after(events)
+        ends = [*self._ends, *(event.mark for event in new if event.ends_others)]
+        ends = [end for end in ends if end.position.epoch == cursor.epoch][-_ENDS:]
         noted = {
             "cursor": cursor.as_json(),
             "max_lsn": deliveries.max_lsn,
+            "ends": [[*end.position, *end[1:]] for end in ends],
             "bronze": {"table": self._bronze_id, "version": bronze_version},
             "columns": self._numbers,
         }
         self._write(changes, heads, noted)
         self.cursor, self._deliveries, self.bronze_version = cursor, deliveries, bronze_version
+        self._ends = ends
         return events
+
+    def has_all_of(self, bronze_version: int) -> None:
+        """Takes note that the table has everything up to a version of bronze."""
+        if bronze_version != self.bronze_version:
+            self.bronze_version = bronze_version
+            told = {"table": self._bronze_id, "version": bronze_version}
+            self._heads.put((), self._state | {"bronze": told})
+
+    def foresee(self, beyond: DataFrame) -> None:
+        """Takes note of what will end rows of the whole table, since partitions come in any order.
+
+        Args:
+            beyond: The table's rows of bronze that are still to be applied.
+        """
+        last = F.get_json_object("value", "$.source.snapshot").isin(*SNAPSHOT_ENDS)
+        ends = beyond.where(F.col("error").isNull() & ((F.col("op") == "t") | ((F.col("op") == "r") & last)))
+        columns = ("epoch", "partition", "offset", "lsn", F.unix_micros("source_ts"), "op")
+        found = sorted(ends.select(*columns).collect())
+        self._foreseen = [Mark(Position(*row[:3]), *row[3:]) for row in found]
+
+    def _fold(
+        self,
+        heads: Mapping[Key, Version],
+        in_snapshot: Callable[[Mark], set[Key]],
+        events: Iterable[Event],
+    ) -> Fold:
+        if not {*self.cursor.offsets, *(event.mark.position.partition for event in events)} - {0}:
+            return Fold(self._tracked, heads, self._open_heads, in_snapshot)
+        return SpreadFold(
+            self._tracked,
+            heads,
+            self._open_heads,
+            in_snapshot,
+            self._ends,
+            self._foreseen,
+            lambda end: ((key, head.version) for key, head in self._heads.after(end)),
+        )
 
     def _declare_columns(self) -> None:
         """Brings the table's columns to what the source has; what the source has dropped stays."""
@@ -135,7 +196,7 @@ class SilverTable:
         tracked = [*self.table.tracked, *(dropped if everything else ())]
         self._tracked = [self._names.index(name) for name in tracked]
         self._events = Events(self.table, self._columns)
-        self._heads = Heads(self._state_file, self._columns)
+        self._heads = Heads(self._state_file, self._columns, self.table.key)
 
     def _newest_columns(self, bronze: DataFrame) -> set[str]:
         """The columns that the newest event of the table has."""
@@ -158,17 +219,26 @@ class SilverTable:
 
     def _in_snapshot(self, bronze: Callable[[], DataFrame], last: Mark) -> set[Key]:
         """The keys that a snapshot had, as bronze has it; those of bad records may have been in it."""
-        epoch, _, offset = last.position
-        mine = (F.col("source_table") == self.table.name) & (F.col("epoch") == epoch)
-        of_it = ((F.col("op") == "r") & (F.col("lsn") == last.lsn)) | F.col("error").isNotNull()
-        seen = bronze().where(mine & of_it & (F.col("offset") <= offset))
-        keys = seen.select(F.col("key").cast("binary"), "error").toArrow()  # a bad one may be no text
+        epoch, partition, offset = last.position
+        until = (F.col("partition") != partition) | (F.col("offset") <= offset)
+        mine = bronze().where((F.col("source_table") == self.table.name) & (F.col("epoch") == epoch) & until)
+        row_of_it = (F.col("op") == "r") & (F.col("lsn") == last.lsn)
+        nobody_knows = F.col("error").isNotNull() & F.col("lsn").isNull()
+        # As bytes: the key of a bad record may be no text.
+        columns = ("partition", "offset", "lsn", "error", F.col("key").cast("binary"))
+        seen = mine.where(row_of_it | nobody_knows).select(*columns).toArrow().to_pylist()
+        begun: dict[int, int] = {}
+        if any(row["lsn"] is None for row in seen):
+            others = mine.where(F.col("error").isNull() & F.col("lsn").isNotNull() & ~row_of_it)
+            begun = {row[0]: row[1] for row in others.groupBy("partition").agg(F.max("offset")).collect()}
         found: set[Key] = set()
-        for text, error in zip(*(keys[name].to_pylist() for name in ("key", "error")), strict=True):
+        for row in seen:
+            if row["lsn"] is None and row["offset"] < begun.get(row["partition"], -1):
+                continue  # from before it
             try:
-                key = self._events.key(text)
+                key = self._events.key(row["key"])
             except (ValueError, KeyError, TypeError):
-                if error is None:
+                if row["error"] is None:
                     raise
                 continue
             if key is not None:
@@ -283,13 +353,17 @@ class SilverTable:
             rows[name].to_pylist()
             for name in ("version", "valid_from_lsn", "valid_from_snapshot", layout.PLACE)
         )
+        positions = rows["valid_from_position"].to_pylist()
         applied_at = values.from_arrow(pc.struct_field(rows["_applied"], "source_ts"))
-        marks = (rows[name].to_pylist() for name in ("valid_from_position", "_applied"))
-        by_row = zip(*at, *plain, applied_at, *marks, *business, strict=True)
-        for began_at, ended_at, number, lsn, snapshot, place, touched_at, position, touched, *row in by_row:
+        told = (
+            pc.struct_field(rows["_applied"], name).to_pylist()
+            for name in ("epoch", "partition", "offset", "lsn", "op")
+        )
+        touches = zip(*told, strict=True)
+        by_row = zip(*at, *plain, applied_at, positions, touches, *business, strict=True)
+        for began_at, ended_at, number, lsn, snapshot, place, touched_at, position, touch, *row in by_row:
             began = Mark(Position(**position), lsn, began_at, "r" if snapshot else "c")
-            where = Position(touched["epoch"], touched["partition"], touched["offset"])
-            applied = Mark(where, touched["lsn"], touched_at, touched["op"])
+            applied = Mark(Position(*touch[:3]), touch[3], touched_at, touch[4])
             version = Version(tuple(row), number, began, applied, None if ended_at is None else applied)
             yield tuple(row[index] for index in key_places), Head(version, file.path, place)
 
