@@ -13,7 +13,9 @@ RULES = {
     "open until it ends": "is_current <> (valid_to is null) or is_current <> (ended is null)",
     "versions count from 1": "version <> number",
     "in the order of the commits": "next_began <= began",
-    "no overlap": "next_began is not null and (ended is null or ended > next_began)",
+    # A truncate may come by another partition, whose offsets tell nothing of this one's.
+    "no overlap": "next_began is not null and (ended is null or ended > next_began "
+    "and (ended.epoch > next_began.epoch or ended.`partition` = next_began.`partition`))",
     "ends when the next begins": "ended = next_began and not (valid_to <=> next_valid_from)",
     # or at the end of a snapshot, which ends what it does not have
     "no gap but after a delete": "ended is not null and not (ended <=> next_began) and not deleted",
