@@ -60,7 +60,7 @@ def main() -> int:
             maintenance.clean(session, settings)
             return 0
         (pipeline.run_now if arguments.available_now else pipeline.run)(session, settings, layers)
-    except quality.QualityError as error:
+    except (quality.QualityError, models.ModelError) as error:
         print(f"error: {arguments.config}: {error}", file=sys.stderr)
         return 2
     finally:

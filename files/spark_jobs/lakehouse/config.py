@@ -13,7 +13,7 @@ import yaml
 from lakehouse import names, quality
 from lakehouse.quality import Rule
 
-_TABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]*\.[A-Za-z_][A-Za-z0-9_$]*$")
+_TABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$")
 
 
 class ConfigError(Exception):

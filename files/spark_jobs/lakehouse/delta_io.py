@@ -7,6 +7,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse import literals
+
 ARRIVED = ("insert", "update_postimage")
 """The `_change_type` of rows in the change data feed that are as they came; the others are as they went."""
 
@@ -17,7 +19,7 @@ def create_if_missing(
     """Creates an empty Delta table, unless there is one."""
     if latest_version(spark, path) >= 0:
         return
-    settings = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
+    settings = ", ".join(f"'{name}' = {literals.text(value)}" for name, value in properties.items())
     partitions = f"PARTITIONED BY ({partitioned_by})" if partitioned_by else ""
     table = f"CREATE TABLE delta.`{path}` ({schema}) USING delta"
     spark.sql(f"{table} {partitions} TBLPROPERTIES ({settings})")

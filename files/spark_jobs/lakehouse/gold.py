@@ -69,7 +69,7 @@ class Silver:
             table = self._config.table(name)
             path = self._config.silver_path(table)
             heads = delta_io.partition(self._spark, path, self.versions[name], layout.HEADS)
-            self._current[name] = heads.where("is_current").select(*table.column_names)
+            self._current[name] = heads.where("is_current").select(*map(layout.quoted, table.column_names))
         return self._current[name]
 
     def images(self, name: str, after: int) -> Images:
@@ -127,7 +127,8 @@ def _many_images(feed: DataFrame, table: Table) -> Images:
     count, times = kept.agg(
         F.count("*"), latency.commit_times(F.col("_applied.source_ts"), arrived)
     ).collect()[0]
-    return Images(kept.select(*table.column_names, "_change_type"), count, times, kept.unpersist)
+    told = kept.select(*map(layout.quoted, table.column_names), "_change_type")
+    return Images(told, count, times, kept.unpersist)
 
 
 class GoldModel:
@@ -138,6 +139,7 @@ class GoldModel:
         self.path = config.gold_path(model.name)
         self.upkeep = delta_io.Upkeep(spark, self.path)
         self.versions: Versions | None = None
+        self._tables: Mapping[str, str] = {}
         self._columns: dict[str, str] = {}
         self._spark = spark
         self._config = config
@@ -150,8 +152,13 @@ class GoldModel:
         """Takes from the table's commits what it was computed from, if silver still has the changes since."""
         noted = self._log.metadata if self._log.version >= 0 else {}
         stored: Versions = noted.get("silver", {})
+        # Of a table that was made anew at its path the versions mean something else.
+        self._tables = {
+            name: TableLog(self._spark, self._silver_path(name)).id for name in self.model.sources
+        }
         usable = (
             noted.get("model") == self.model.digest
+            and noted.get("tables") == self._tables
             and set(stored) == set(self.model.sources)
             and all(
                 delta_io.earliest_version(self._spark, self._silver_path(name)) <= version + 1
@@ -233,7 +240,12 @@ class GoldModel:
         return rows.cast(pa.schema([*kinds, rows.schema.field(layout.PLACE)]))
 
     def _noted(self, versions: Versions) -> dict[str, Any]:
-        return {"silver": dict(versions), "model": self.model.digest, "columns": self._columns}
+        return {
+            "silver": dict(versions),
+            "tables": self._tables,
+            "model": self.model.digest,
+            "columns": self._columns,
+        }
 
 
 def _columns(rows: DataFrame) -> dict[str, str]:
@@ -262,9 +274,9 @@ class Gold:
         self._spark = spark
         self._config = config
         self._status = status
-        self._models = [
-            _Progress(GoldModel(self._spark, config, model)) for model in models.load_all(config.gold_models)
-        ]
+        found = models.load_all(config.gold_models)
+        models.refuse_unknown_sources(found, {table.short_name for table in config.tables})
+        self._models = [_Progress(GoldModel(self._spark, config, model)) for model in found]
         self._countings = [_Counting(QualityCounts(table)) for table in config.tables if table.quality]
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:

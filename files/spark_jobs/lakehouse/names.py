@@ -60,7 +60,7 @@ def check_tables(tables: Iterable[str]) -> None:
     for table in tables:
         short = short_name(table)
         for name in (short, f"{short}_history", f"{short}_versions"):
-            other = owners.setdefault(name, table)
+            other = owners.setdefault(name.lower(), table)
             if other != table:
                 raise TakenName(f"{table} and {other} would both have {name} in the lakehouse; remove one")
 

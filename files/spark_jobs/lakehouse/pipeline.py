@@ -54,8 +54,15 @@ def run_now(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYER
     """Brings layers up to what is there at present, one after the other, and ends."""
     create_tables(spark, config)
     status = Status(layers)
+    failures: list[Exception] = []
     for name in layers:
-        LAYER_TYPES[name](spark, config, status).run(threading.Event(), available_now=True)
+        try:
+            LAYER_TYPES[name](spark, config, status).run(threading.Event(), available_now=True)
+        except Exception as error:  # of a table: what comes next goes on with the others
+            log.exception("%s failed", name)
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -> None:
@@ -138,16 +145,19 @@ class Batches:
                 asked = None
 
     def _batch(self, stop: threading.Event) -> bool:
+        failed = False
         for name in schedule.LAYERS:
             try:
                 LAYER_TYPES[name](self._spark, self._config, self._status).run(stop, available_now=True)
-            except Exception as error:
-                wait = self._backoff.failed()
-                log.exception("%s failed; next try in %.0f s", name, wait)
+            except Exception as error:  # of a table: gold goes on with the others
+                log.exception("%s failed", name)
                 self._status.failed(name, error)
-                return False
-        self._backoff.succeeded()
-        return True
+                failed = True
+        if failed:
+            log.info("next try in %.0f s", self._backoff.failed())
+        else:
+            self._backoff.succeeded()
+        return not failed
 
 
 def _lives(spark: SparkSession) -> bool:
