@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -247,6 +248,22 @@ def test_a_new_snapshot_closes_what_was_deleted_while_nobody_looked(lake: Lake) 
     assert [(version.key, version.to_offset) for version in lake.versions()] == [
         *((1, 4), (1, None), (2, None), (3, last.offset), (4, None)),
     ]
+
+
+def test_a_snapshot_ends_with_its_last_row_also_when_that_is_bad(lake: Lake) -> None:
+    first = in_order(snapshot(k1="a", k2="a", k3="a"))
+    lake.write_bronze(first)
+    assert lake.step()
+    again = in_order(snapshot(k1="b", k3="b"))
+    kept, last = (replace(event, offset=3 + i, lsn=900, tx=900) for i, event in enumerate(again))
+    ((*place, key, value),) = deliveries.records([last])
+    told = json.loads(value)
+    told["after"]["id"] = "no number"
+    lake.write_bronze([kept])
+    lake.write_records([(*place, key, json.dumps(told).encode())])
+    assert lake.step()
+    found = [(version.key, version.status, version.to_offset) for version in lake.versions()]
+    assert found == [(1, "a", 3), (1, "b", None), (2, "a", 4), (3, "a", None)]
 
 
 def test_a_table_that_was_emptied_is_made_from_bronze_again(lake: Lake) -> None:

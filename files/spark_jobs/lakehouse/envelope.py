@@ -104,12 +104,11 @@ class Envelopes:
         """What records say, as the columns of bronze that tell it; `error` as in `bronze_rows`.
 
         Args:
-            records: Rows with topic, key and value, the last two as bytes, and headers where they are known.
+            records: Rows with topic, headers, key and value; the last two as bytes.
         """
-        known = "headers" in records.column_names
-        headers = records["headers"].to_pylist() if known else [None] * records.num_rows
-        said = zip(*(records[name].to_pylist() for name in ("topic", "key", "value")), headers, strict=True)
-        told = [_read(self._events[topic], key, value, sent) for topic, key, value, sent in said]
+        names = ("topic", "key", "value", "headers")
+        said = zip(*(records[name].to_pylist() for name in names), strict=True)
+        told = [_read(self._events[topic], *record) for topic, *record in said]
         columns = {name: [getattr(one, name) for one in told] for name in _Told._fields}
         made = {name: pa.array(column, _TYPES[name]) for name, column in columns.items()}
         return made | {"source_ts": made["source_ts"].view(_MOMENT)}

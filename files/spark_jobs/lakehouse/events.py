@@ -25,8 +25,20 @@ _WITH_SCHEMA = {"schema", "payload"}
 
 
 def good(rows: pa.Table) -> pa.Table:
-    """The good events among bronze rows, in order, with `COLUMNS` as silver wants them."""
-    rows = rows.filter(pc.and_(pc.is_valid(rows["value"]), pc.is_null(rows["error"])))
+    """The good events among bronze rows, in order, with `COLUMNS` as silver wants them.
+
+    With them the bad rows of snapshots that end them: nobody else tells that all others have come.
+    """
+    kept = pc.and_(pc.is_valid(rows["value"]), pc.is_null(rows["error"]))
+    told = pc.and_(pc.is_valid(rows["lsn"]), pc.is_valid(rows["source_ts"]))
+    bad = pc.and_(pc.and_(pc.is_valid(rows["error"]), told), pc.fill_null(pc.equal(rows["op"], "r"), False))
+    if pc.any(bad).as_py():
+        ends = [
+            is_bad and _ends_snapshot(orjson.loads(value))
+            for is_bad, value in zip(bad.to_pylist(), rows["value"].to_pylist(), strict=True)
+        ]
+        kept = pc.or_(kept, pa.array(ends, pa.bool_()))
+    rows = rows.filter(kept)
     at = rows["source_ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
     rows = rows.set_column(rows.schema.get_field_index("source_ts"), "source_ts", at)
     return rows.sort_by([(name, "ascending") for name in ("epoch", "partition", "offset")])
@@ -83,9 +95,14 @@ class Events:
 
     def of(self, rows: pa.Table) -> Iterator[Event]:
         """The events of good bronze rows of the table, in their order."""
-        columns = [rows[name].to_pylist() for name in COLUMNS]
-        for epoch, partition, offset, _, value, headers, op, lsn, tx_id, at in zip(*columns, strict=True):
+        columns = [rows[name].to_pylist() for name in (*COLUMNS, "error")]
+        for epoch, partition, offset, _, value, headers, op, lsn, tx_id, at, error in zip(
+            *columns, strict=True
+        ):
             mark = Mark(Position(epoch, partition, offset), lsn, at, op)
+            if error is not None:
+                yield Event(mark, tx_id, None, None, ends_snapshot=True)
+                continue
             try:
                 yield self._event(mark, tx_id, value, headers)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -156,8 +173,8 @@ class Events:
         row, unavailable, absent = self._row(told["after"])
         key = tuple(row[place] for place in self._key)
         old_key = self._old_key(headers) if unavailable else None
-        ends_snapshot = mark.op == "r" and told["source"].get("snapshot") in SNAPSHOT_ENDS
-        return Event(mark, tx_id, key, row, unavailable, old_key, absent, ends_snapshot)
+        ends = mark.op == "r" and _ends_snapshot(told)
+        return Event(mark, tx_id, key, row, unavailable, old_key, absent, ends)
 
     def _is_key_of(self, key: bytes | None, row: dict[str, Any]) -> bool:
         """Whether a record's key is that of a good row, as both are read."""
@@ -240,6 +257,10 @@ class Events:
             if header["key"] == _OLD_KEY:
                 return self._key_of(_without_schema(orjson.loads(header["value"])))
         return None
+
+
+def _ends_snapshot(told: dict[str, Any]) -> bool:
+    return told["source"].get("snapshot") in SNAPSHOT_ENDS
 
 
 def _without_schema(key: Any) -> Any:

@@ -53,7 +53,7 @@ def judge_again(spark: SparkSession, config: Config) -> None:
     bad = bronze.where(F.col("error").isNotNull() & F.col("source_table").isin(names)).toArrow()
     if not bad.num_rows:
         return
-    records = {name: bad[name].cast(pa.binary()) for name in ("key", "value")}
+    records = {name: bad[name].cast(pa.binary()) for name in ("key", "value")} | {"headers": bad["headers"]}
     judged = envelope.Envelopes(config.topics).judged(pa.table({"topic": bad["topic"], **records}))
     log.info("bronze: %d of %d records leave quarantine", judged["error"].null_count, bad.num_rows)
     place = ("topic", "epoch", "partition", "offset")

@@ -40,7 +40,7 @@ class Mark(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A change of one row, or with op `t` and no key a truncate of the table.
+    """A change of one row; without a key a truncate of the table (op `t`), or the end of a snapshot alone.
 
     Attributes:
         mark: Where and when it happened, and its op: c, u, r (a snapshot's row), d or t.
@@ -135,7 +135,8 @@ class Fold:
         """Folds events, in order, each once."""
         for event in events:
             if event.key is None:
-                self._truncate(event.mark)
+                end = self._end_what_is_gone if event.ends_snapshot else self._truncate
+                end(event.mark)
                 continue
             change = self._change(event.key)
             if event.mark.op == "d":
