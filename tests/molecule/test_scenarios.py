@@ -16,7 +16,7 @@ ROOT = truth.ROOT
 BASE = ROOT / ".config" / "molecule" / "config.yml"
 LOGS = ROOT / "build" / "molecule"
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-SHORT = {"cdc_flow", "debezium", "kafka", "metabase", "postgres_cdc", "spark_master", "thrift"}
+SHORT = {"cdc_flow", "debezium", "kafka", "postgres_cdc", "spark_master", "thrift"}
 """The way from the source to SQL. The other roles run on the lab, too, and alone in `make test-all`."""
 
 
