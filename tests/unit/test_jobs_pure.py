@@ -6,17 +6,21 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
-from lakehouse import bronze, catalog, config, models
+from lakehouse import bronze, catalog, config, models, pipeline
 from lakehouse.bronze import TopicState
 from lakehouse.cursor import Cursor
 from lakehouse.kafka import KafkaError, Topic
 from lakehouse.latency import LatencyWindow
 from lakehouse.scd2 import Position
-from lakehouse.status import Status, failure
+from lakehouse.silver import SilverError
+from lakehouse.status import LAYERS, Status, failure
 from pyspark.sql import Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,6 +116,37 @@ def test_models_are_judged_by_the_tables_that_are_captured(tmp_path: Path) -> No
         "parcels_by_state.sql: it reads sales_parcels, but lakehouse_tables has sales_orders; "
     )
     assert said.count("\n") == 1
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The layers that ran; silver fails."""
+    names: list[str] = []
+
+    def layer(name: str) -> Any:
+        def run(*_: object, **__: object) -> None:
+            names.append(name)
+            if name == "silver":
+                raise SilverError("these tables failed, see the log: public.orders")
+
+        return lambda *_: Mock(run=run)
+
+    monkeypatch.setattr(pipeline, "LAYER_TYPES", {name: layer(name) for name in LAYERS})
+    monkeypatch.setattr(pipeline, "create_tables", Mock())
+    return names
+
+
+def test_gold_runs_also_when_a_table_of_silver_failed(ran: list[str]) -> None:
+    with pytest.raises(SilverError, match=r"public\.orders"):
+        pipeline.run_now(Mock(), Mock())
+    assert ran == ["bronze", "silver", "gold"]
+
+
+def test_in_a_batch_too(ran: list[str]) -> None:
+    status = Status(scheduled=True)
+    assert not pipeline.Batches(Mock(), Mock(), status)._batch(threading.Event())
+    assert ran == ["silver", "gold"]
+    assert "public.orders" in status.as_json()["layers"]["silver"]["error"]["message"]
 
 
 def test_latencies_are_weighed_by_rows_and_forgotten() -> None:
