@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lakehouse import config
+from lakehouse import catalog, config
 from lakehouse.config import ConfigError
 
 GOOD: dict[str, Any] = {
@@ -65,6 +65,13 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
         (["tables"], [], "pipeline.yml.tables: [] is no list with at least one entry"),
         (["tables", 0, "name"], "orders", "pipeline.yml.tables[0].name: 'orders' is no schema.table"),
         (
+            ["tables", 0, "name"],
+            "public.orders$eu",
+            "'public.orders$eu' is no schema.table of letters, digits and underscores alone; write for "
+            "instance public.orders",
+        ),
+        (["tables", 0, "name"], "public.orders\n", "'public.orders\\n' is no schema.table"),
+        (
             ["tables", 0, "key"],
             ["id"],
             "tables[0].key: 'id' is no column of the table; choose from order_id, status",
@@ -85,6 +92,23 @@ def test_two_tables_cannot_share_a_name() -> None:
     other = {**GOOD["tables"][0], "name": "sales.orders"}
     with pytest.raises(ConfigError, match="would both have sales_orders in the lakehouse"):
         config.parse({**GOOD, "tables": [twin, other]})
+
+
+def test_tables_are_told_apart_by_more_than_upper_and_lower_case() -> None:
+    """The metastore does not tell them apart otherwise: the view of one would replace the other's."""
+    twin = {**GOOD["tables"][0], "name": "public.Orders"}
+    with pytest.raises(
+        ConfigError, match=r"public\.Orders and public\.orders would both have Orders in the lakehouse"
+    ):
+        config.parse({**GOOD, "tables": [GOOD["tables"][0], twin]})
+
+
+def test_the_view_of_the_quality_rules_is_one_of_silvers_names_too() -> None:
+    ruled = {**GOOD["tables"][0], "quality": [{"column": "status", "not_null": True}]}
+    other = {**GOOD["tables"][0], "name": "public.Quality"}
+    with pytest.raises(ConfigError, match=r"public\.Quality would be silver\.quality"):
+        config.parse({**GOOD, "tables": [ruled, other]})
+    assert catalog.counts(config.parse({**GOOD, "tables": [other]})) == []  # which would remove it
 
 
 @pytest.mark.parametrize(

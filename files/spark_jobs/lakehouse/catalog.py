@@ -53,7 +53,7 @@ def views(table: Table) -> list[dict[str, Any]]:
 
 def counts(config: Config) -> list[dict[str, Any]]:
     """The view on how many rows break each quality rule; it goes with the last rule."""
-    if quality.VIEW in (table.short_name for table in config.tables):
+    if quality.VIEW in (table.short_name.lower() for table in config.tables):
         return []
     selects = [
         quality.summary(table.short_name, table.quality, f"{_versions(table)} WHERE {CURRENT}")

@@ -13,7 +13,7 @@ import yaml
 from lakehouse import names, quality
 from lakehouse.quality import Rule
 
-_TABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$")
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ConfigError(Exception):
@@ -168,9 +168,11 @@ def parse(data: Any, origin: str = "pipeline.yml") -> Config:
 
 def _table(section: _Section) -> Table:
     name = section.text("name")
-    if not _TABLE_NAME.match(name):
+    # `$`, for instance: no topic of Kafka's can have it, and Debezium's patterns read it otherwise.
+    if not _TABLE_NAME.fullmatch(name):
         raise ConfigError(
-            f"{section.path}.name: {name!r} is no schema.table; write for instance public.orders"
+            f"{section.path}.name: {name!r} is no schema.table of letters, digits and underscores alone; "
+            "write for instance public.orders"
         )
     columns = tuple(
         Column(
@@ -197,7 +199,7 @@ def _table(section: _Section) -> Table:
 
 
 def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:
-    seen = {table.short_name: table.name for table in tables}
+    seen = {table.short_name.lower(): table.name for table in tables}  # as the metastore tells them apart
     listed = [table.name for table in tables]
     if twice := [name for name in seen.values() if listed.count(name) > 1]:
         raise ConfigError(f"{root.path}: the table {twice[0]} is listed twice; remove one of them")
