@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from lakehouse import delta_io
+from lakehouse.layout import quoted
 from pyspark.sql import SparkSession
 
 
@@ -70,3 +71,11 @@ def test_braces_in_the_condition_of_a_merge_are_just_text(spark: SparkSession, t
     delta_io.merge(spark, path, batch, same, "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *")
     rows = spark.read.format("delta").load(path).collect()
     assert {(row.id, row.n) for row in rows} == {("{{x}", 2), ("other", 1)}
+
+
+def test_a_property_may_be_any_text(spark: SparkSession, tmp_path: Path) -> None:
+    path, name = f"file://{tmp_path}/table", "delta.dataSkippingStatsColumns"
+    column = quoted("it's\\a")
+    delta_io.create_if_missing(spark, path, f"{column} int, b int", {name: f"{column},b"})
+    (told,) = spark.sql(f"SHOW TBLPROPERTIES delta.`{path}` ('{name}')").collect()
+    assert told.value == f"{column},b"
