@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
@@ -13,6 +14,7 @@ import pytest
 from lakehouse import config, delta_io, models, pipeline
 from lakehouse.config import Column, Config, Table
 from lakehouse.gold import Gold, forget
+from lakehouse.layout import quoted
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, SparkSession
 
@@ -69,15 +71,21 @@ TABLES = (
 class Shop:
     """Silver tables whose current rows are set from Python, and gold on top of them."""
 
-    def __init__(self, spark: SparkSession, folder: Path) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        folder: Path,
+        tables: tuple[Table, ...] = TABLES,
+        gold_models: Path = MODELS,
+    ) -> None:
         self.spark = spark
         self.config = Config(
             storage=f"file://{folder}",
             kafka=config.Kafka("none:9092", "cdc"),
             source=config.Source("7", 1),
-            tables=TABLES,
+            tables=tables,
             triggers=config.Triggers(),
-            gold_models=MODELS,
+            gold_models=gold_models,
             status_file=folder / "status.json",
             state=folder / "state",
         )
@@ -99,18 +107,16 @@ class Shop:
             TIME: "string",
             "numeric(12,2)": "decimal(12,2)",
         }
-        schema = ", ".join(f"{column.name} {kinds[column.type]}" for column in source.columns)
+        schema = ", ".join(f"{quoted(column.name)} {kinds[column.type]}" for column in source.columns)
         batch = self.spark.createDataFrame(rows, schema)
         for column in source.columns:
             if column.type == TIME:
                 batch = batch.withColumn(column.name, batch[column.name].cast("timestamp"))
-        same_key = " AND ".join(f"target.{key} = batch.{key}" for key in source.key)
-        differs = " OR ".join(f"NOT target.{column} <=> batch.{column}" for column in source.column_names)
-        names, values = (
-            ", ".join(source.column_names),
-            ", ".join(f"batch.{column}" for column in source.column_names),
-        )
-        sets = ", ".join(f"{column} = batch.{column}" for column in source.column_names)
+        same_key = " AND ".join(f"target.{key} = batch.{key}" for key in map(quoted, source.key))
+        columns = [quoted(name) for name in source.column_names]
+        differs = " OR ".join(f"NOT target.{column} <=> batch.{column}" for column in columns)
+        names, values = ", ".join(columns), ", ".join(f"batch.{column}" for column in columns)
+        sets = ", ".join(f"{column} = batch.{column}" for column in columns)
         delta_io.merge(
             self.spark,
             path,
@@ -138,8 +144,9 @@ class Shop:
 
     def check(self) -> None:
         """Every gold table is what a full computation gives."""
-        for model in models.load_all(MODELS):
-            stored, computed = self.stored(model), self.computed(model).select(*self.stored(model).columns)
+        for model in models.load_all(self.config.gold_models):
+            stored = self.stored(model)
+            computed = self.computed(model).select(*map(quoted, stored.columns))
             assert sorted(map(str, stored.collect())) == sorted(map(str, computed.collect())), model.name
 
 
@@ -245,3 +252,27 @@ def test_a_model_that_fails_stops_no_other(shop: Shop) -> None:
     states = {name: facts["state"] for name, facts in shop.status.as_json()["models"].items()}
     assert states.pop(broken.model.name) == "failed"
     assert set(states.values()) == {"running"}
+
+
+def test_columns_may_have_names_that_sql_reads_otherwise(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    front = {"keys": ["it's.a", "*"], "changes": {"odd": "SELECT `it's.a`, `*` FROM {changes}"}}
+    query = "SELECT `it's.a`, `*`, count(*) AS n FROM {odd} GROUP BY 1, 2"
+    (folder / "by_two.sql").write_text(f"-- {json.dumps(front)}\n{query}")
+    odd = table("odd", ("k.e",), {"k.e": "bigint", "it's.a": "text", "*": "text"})
+    shop = Shop(spark, tmp_path, (odd,), folder)
+    shop.set("odd", [(1, "a", "x"), (2, "b", "x")])
+    shop.refresh()
+    shop.set("odd", [(1, "b", "x"), (3, "c", "y")])  # tells its changes in files of their own
+    shop.refresh()
+    shop.check()
+    path = shop.config.silver_path(odd)
+    added = (
+        "INSERT INTO delta.`{}` (`k.e`, `it's.a`, `*`, is_current, _head) VALUES (4, 'c', 'y', true, true)"
+    )
+    spark.sql(added.format(path))  # and this one does not
+    shop.refresh()
+    shop.check()
+    (model,) = models.load_all(folder)
+    assert {tuple(row) for row in shop.stored(model).collect()} == {("b", "x", 1), ("c", "y", 2)}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lakehouse.layout import quoted
 from lakehouse.names import short_name
 
 if TYPE_CHECKING:  # whoever only reads the models needs no Spark
@@ -96,7 +97,7 @@ def result(spark: SparkSession, model: Model, current: Mapping[str, DataFrame]) 
     """The whole model, computed from current silver rows."""
     sources: dict[str, Any] = {name: current[name] for name in model.sources}
     rows = spark.sql(model.query, **sources)
-    return rows.dropna(subset=list(model.keys))
+    return rows.dropna(subset=[quoted(name) for name in model.keys])
 
 
 def affected_keys(
@@ -114,12 +115,13 @@ def affected_keys(
         name: current[name].unionByName(images[name]) if name in images else current[name]
         for name in model.sources
     }
+    names = [quoted(name) for name in model.keys]
     found = [
-        spark.sql(model.changes[name], changes=images[name], **both).select(*model.keys)
+        spark.sql(model.changes[name], changes=images[name], **both).select(*names)
         for name in model.sources
         if name in images
     ]
-    return reduce(lambda one, other: one.union(other), found).dropna().distinct()
+    return reduce(lambda one, other: one.union(other), found).dropna(subset=names).distinct()
 
 
 def restricted(rows: DataFrame, keys: DataFrame) -> DataFrame:
@@ -128,7 +130,7 @@ def restricted(rows: DataFrame, keys: DataFrame) -> DataFrame:
         # Spark pushes a condition on one column below aggregates and to its side of a join, but not one
         # on several.
         for name in keys.columns:
-            rows = rows.join(keys.select(name).distinct(), name, "left_semi")
+            rows = rows.join(keys.select(quoted(name)).distinct(), name, "left_semi")
     return rows.join(keys, keys.columns, "left_semi")
 
 
