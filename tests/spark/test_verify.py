@@ -12,7 +12,7 @@ import pytest
 from lakehouse_verify import bronze, history
 from lakehouse_verify.bronze import Extent
 from lakehouse_verify.finding import Finding
-from lakehouse_verify.rows import Column, Reader, RunSql, Spark, Table, differing_keys
+from lakehouse_verify.rows import Column, Reader, RunSql, Spark, Table, column_types, differing_keys
 from pyspark.sql import SparkSession
 
 TOPIC = "cdc.public.orders"
@@ -203,6 +203,15 @@ class TestHistory:
         store_history(spark, (key, status, began, "timestamp_seconds(99)", *rest), version(2, 2, None))
         assert said(history.check(run_sql, ORDERS, TOPIC)[1]) == {"ends when the next begins": 1}
 
+    def test_a_key_may_have_any_name(self, spark: SparkSession, run_sql: RunSql) -> None:
+        name = "it's.`a"
+        store_history(spark, version(1, 1, None), version(2, 2, None))
+        renamed = f"select order_id as {Spark().name(name)}, * except (order_id) from silver.orders_history"
+        spark.sql(f"create view silver.odd_history as {renamed}")
+        _, findings = history.check(run_sql, Table("public.odd", (Column(name, "bigint"),), (name,)), TOPIC)
+        examples = {finding.check: finding.examples for finding in findings}
+        assert examples["at most one open version"] == [f"{name}=1 version 1", f"{name}=1 version 2"]
+
 
 class TestRows:
     columns = (Column("order_id", "bigint"), Column("status", "string"))
@@ -247,3 +256,7 @@ class TestRows:
         keys = reader.hashes(range(1024)).keys()
         assert reader.rows(keys).keys() == keys
         assert len(keys) == 2
+
+    def test_a_column_may_be_called_like_a_heading(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(spark, "silver.orders", "`#` bigint, `#x` string", [(1, "a")])
+        assert column_types(run_sql, "silver.orders") == {"#": "bigint", "#x": "string"}

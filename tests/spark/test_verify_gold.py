@@ -109,6 +109,18 @@ def test_a_model_of_ones_own_is_computed_by_its_own_query(run_sql: RunSql) -> No
     assert {f.table for f in gold.check(run_sql, {}, own)[1] if f.differences} == {"kpis"}
 
 
+def test_columns_may_have_any_name(spark: SparkSession, run_sql: RunSql) -> None:
+    query = "SELECT status AS `it's.``a`, count(*) AS n FROM {orders} GROUP BY 1"
+    spark.conf.set(NOTE, json.dumps({"silver": {"orders": 0}}))
+    rows = spark.sql(query.format(orders="silver.orders_versions")).coalesce(1)
+    rows.write.format("delta").saveAsTable("gold.by_status")
+    spark.conf.unset(NOTE)
+    counts, found = gold.check(run_sql, {}, {"by_status": Query(("it's.`a",), query)})
+    spark.sql("drop table gold.by_status")
+    assert counts["by_status"] > 1
+    assert not any(finding.differences for finding in found)
+
+
 def test_faults_are_named(spark: SparkSession, run_sql: RunSql) -> None:
     """One story: each step plants a fault on top, since a Delta table is slow to make."""
     ((paid,),) = run_sql("select min(order_id) from silver.orders_versions where status = 'paid'")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from lakehouse_verify.compare import Look, report
 from lakehouse_verify.finding import Finding
 from lakehouse_verify.gold_queries import QUERIES, Query
-from lakehouse_verify.rows import RunSql, column_types, differing_keys, lake_reader
+from lakehouse_verify.rows import RunSql, Spark, column_types, differing_keys, lake_reader
 
 RECENT_COMMITS = 50
 VERSION, USER_METADATA = 0, 13  # columns of DESCRIBE HISTORY
@@ -57,8 +57,11 @@ def _compare(run_sql: RunSql, name: str, query: Query, claim: Versions, finding:
         table: f"(select * from silver.{table}_versions version as of {number} where is_current)"
         for table, number in versions.items()
     }
-    typed = ", ".join(f"cast(`{column}` as {kind}) as `{column}`" for column, kind in types.items())
-    keyed = " and ".join(f"`{column}` is not null" for column in query.key)
+    quoted = {column: Spark().name(column) for column in types}
+    typed = ", ".join(
+        f"cast({quoted[column]} as {kind}) as {quoted[column]}" for column, kind in types.items()
+    )
+    keyed = " and ".join(f"{quoted[column]} is not null" for column in query.key)
     computation = f"(select {typed} from ({query.sql.format(**silver)}) where {keyed})"
     expected = lake_reader(run_sql, computation, types, types, query.key)
     found = lake_reader(run_sql, f"gold.{name} version as of {version}", types, types, query.key)

@@ -30,7 +30,9 @@ def check(run_sql: RunSql, table: Table, topic: str) -> tuple[Counter[str], list
     """
     dialect = Spark()
     key = ", ".join(dialect.name(name) for name in table.key)
-    label = " || ', ' || ".join(f"'{name}=' || {dialect.name(name)}" for name in table.key)
+    label = " || ', ' || ".join(
+        f"{dialect.literal(f'{name}=')} || {dialect.name(name)}" for name in table.key
+    )
     broken = ", ".join(f"case when {condition} then '{rule}' end" for rule, condition in RULES.items())
     query = f"""
         with versions as (

@@ -239,7 +239,7 @@ def column_types(run_sql: RunSql, relation: str) -> dict[str, str]:
     """The columns of a table or view in the lakehouse, in order, and their types."""
     types: dict[str, str] = {}
     for name, kind, *_ in run_sql(f"describe {relation}"):
-        if not name or name.startswith("#"):  # what follows tells of partitions
+        if not name or name.startswith("# "):  # what follows tells of partitions; no column has a space
             break
         types[name] = kind
     return types
