@@ -318,12 +318,16 @@ class MetabaseStandIn:
 
     def get_dashboard_id(self, number: str) -> Json:
         dashboard = deepcopy(self._one(self.dashboards, number))
-        shown = []
-        for placed in dashboard["dashcards"]:
-            card = self.cards.get(placed["card_id"])
-            if not card or not card["archived"]:
-                shown.append({**placed, "card": deepcopy(card)})
+        shown = [
+            {**placed, "card": deepcopy(self.cards.get(placed["card_id"]))}
+            for placed in dashboard["dashcards"]
+            if not self._in_trash(placed)
+        ]
         return {**dashboard, "dashcards": shown}
+
+    def _in_trash(self, placed: Json) -> bool:
+        card = self.cards.get(placed["card_id"])
+        return bool(card and card["archived"])
 
     def post_dashboard(self, body: Json) -> Json:
         number = self.next_id()
@@ -358,7 +362,7 @@ class MetabaseStandIn:
         return self.get_dashboard_id(number)
 
     def _replace(self, dashboard: Json, tabs: list[Json], dashcards: list[Json]) -> None:
-        """Cards and tabs as a whole: what is not sent is gone."""
+        """Cards and tabs as a whole: what is not sent is gone, but for cards in the trash."""
         for rows in (tabs, dashcards):
             if len({row["id"] for row in rows}) < len(rows):
                 raise Answer(400, {"errors": {"id": "value must be seq of maps in which ids are unique"}})
@@ -398,7 +402,9 @@ class MetabaseStandIn:
             tab_id = placed.get("dashboard_tab_id")
             own["dashboard_tab_id"] = real.get(tab_id) if tab_id is not None else None
             new_cards.append({**made, **known.get(placed["id"], {}), **placed, **own})
-        dashboard |= {"tabs": new_tabs, "dashcards": new_cards}
+        sent = {row["id"] for row in new_cards}
+        hidden = [row for row in known.values() if self._in_trash(row) and row["id"] not in sent]
+        dashboard |= {"tabs": new_tabs, "dashcards": new_cards + hidden}
 
     def _one(self, things: dict[int, Json], number: str) -> Json:
         if not number.isdigit() or int(number) not in things:

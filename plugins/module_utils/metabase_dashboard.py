@@ -149,8 +149,13 @@ class Target:
         """What Metabase has of what is declared."""
         return {
             "collection": self.collection_name if self.collection_id else None,
-            "dashboard": self._dashboard_before(),
             "cards": {name: self._card_before(name) for name in self.cards},
+            **self._dashboard_state(),
+        }
+
+    def _dashboard_state(self) -> State:
+        return {
+            "dashboard": self._dashboard_before(),
             "layout": {name: place for name in self.cards if (place := self._place_before(name)) is not None},
         }
 
@@ -323,17 +328,19 @@ class Target:
                 self.cards[card.name] = self._write_card(card)
         if not self.dashboard:
             body = {"name": self.definition.name, "collection_id": self.collection_id}
-            made = self.client.post("/api/dashboard", body)
-            self.dashboard = self.client.get(f"/api/dashboard/{made['id']}")
+            self.dashboard = self.client.post("/api/dashboard", body)
+        # Meanwhile somebody may have added something, and a card that was in the trash shows again.
+        self.dashboard = self.client.get(f"/api/dashboard/{self.dashboard['id']}")
+        before = {**before, **self._dashboard_state()}
         body = {}
         if before["dashboard"] != after["dashboard"]:
             body = {"name": self.definition.name, "parameters": self._parameters_body()}
             if self.definition.description is not None:
                 body["description"] = self.definition.description
         # Metabase takes the tabs away where cards come without them.
-        if before["layout"] != after["layout"] or (before["dashboard"] or {}).get("tabs") != after[
-            "dashboard"
-        ].get("tabs"):
+        if before["layout"] != after["layout"] or before["dashboard"].get("tabs") != after["dashboard"].get(
+            "tabs"
+        ):
             body |= {"tabs": self._tabs_body(), "dashcards": self._dashcards_body()}
         if body:
             self.dashboard = self.client.put(f"/api/dashboard/{self.dashboard['id']}", body)

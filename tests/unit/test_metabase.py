@@ -403,6 +403,36 @@ def test_what_a_person_added_stays_as_it_is(ready: Site) -> None:
     assert kept["graph.show_values"] and kept["graph.dimensions"] == ["hour"]
 
 
+def test_what_a_person_adds_while_cards_are_written_stays(ready: Site) -> None:
+    ready.dashboard()
+    (dashboard,) = ready.metabase.dashboards.values()
+    real = ready.metabase.put_card_id
+
+    def meanwhile(number: str, body: Any) -> Any:
+        text = {"id": 999, "card_id": None, "row": 50, "visualization_settings": {"text": "Call Anna"}}
+        dashboard["dashcards"].append({**dashboard["dashcards"][0], **text})
+        return real(number, body)
+
+    ready.metabase.put_card_id = meanwhile  # type: ignore[method-assign]
+    card(ready, "Orders today")["display"] = "table"
+    placed(ready, "Orders today")["row"] = 9
+    result = ready.dashboard()
+    assert result["changed"] and result["others"] == ["text"]
+    assert 999 in {row["id"] for row in dashboard["dashcards"]}
+
+
+def test_a_card_out_of_the_trash_keeps_what_a_person_set_at_its_place(ready: Site) -> None:
+    ready.dashboard()
+    place = placed(ready, "Orders today")
+    place["visualization_settings"]["click_behavior"] = {"type": "link"}
+    place["series"] = [{"id": card(ready, "Orders per minute")["id"]}]
+    before = copy.deepcopy(place)
+    card(ready, "Orders today")["archived"] = True
+    assert ready.dashboard()["changed"]
+    assert placed(ready, "Orders today") == before
+    assert not ready.dashboard()["changed"]
+
+
 def test_a_card_that_is_no_longer_declared_stays_and_is_told(ready: Site) -> None:
     ready.dashboard()
     less = copy.deepcopy(ORDERS)
