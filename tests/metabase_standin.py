@@ -352,6 +352,14 @@ class MetabaseStandIn:
             key: value for key, value in self.dashboards[number].items() if key not in ("dashcards", "tabs")
         }
 
+    def post_dashboard_id_copy(self, number: str, body: Json) -> Json:
+        original = deepcopy(self._one(self.dashboards, number))
+        copied = self.next_id()
+        places = [{**row, "id": self.next_id(), "dashboard_id": copied} for row in original["dashcards"]]
+        own = {"id": copied, "entity_id": str(uuid.uuid4())[:21], "dashcards": places}
+        self.dashboards[copied] = {**original, **body, **own}
+        return self.get_dashboard_id(str(copied))
+
     def put_dashboard_id(self, number: str, body: Json) -> Json:
         dashboard = self._one(self.dashboards, number)
         body = deepcopy(body)

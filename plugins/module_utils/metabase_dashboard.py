@@ -36,11 +36,15 @@ PLACED = (
 TITLE = "card.title"
 # The setting of a card that tells what it was made for: Metabase (as of 0.60) takes no id of one's own.
 MARK = "cdc.lakehouse.made_for"
+# The one that names the dashboard of its definition.
+OWNER = "cdc.lakehouse.dashboard"
+# The setting of a card's place that tells for which dashboard it was put there.
+PLACED_FOR = "cdc.lakehouse.placed_for"
 State = dict[str, Any]
 
 
 def mark(collection: str, name: str, number: int) -> str:
-    """What a card carries, to be known by it when somebody renamed or moved it; a copy has another id."""
+    """What a card or a dashboard is known by when somebody renamed or moved it; a copy has another id."""
     return hashlib.sha256(f"{collection}\n{name}\n{number}".encode()).hexdigest()[:16]
 
 
@@ -82,6 +86,8 @@ class Target:
             card.name: found for card in definition.cards if (found := self._card(card.name)) is not None
         }
         self.dashboard = self._dashboard()
+        for name, card in self.cards.items():
+            self._check_owner(name, card)
 
     def _database(self) -> int | None:
         found = database_named(self.client, self.database_name)
@@ -124,24 +130,43 @@ class Target:
         return bool(found == mark(self.collection_name, name, card["id"]))
 
     def _dashboard(self) -> dict[str, Any] | None:
-        """The dashboard of the name; else the one that shows most of the cards, which somebody renamed."""
+        """The dashboard of the name; else the one that was made for it and that somebody renamed."""
         name = self.definition.name
         found = only(
             self._named("dashboard", name), f"the dashboard {name} in the collection {self.collection_name}"
         )
         if found:
             return dict(self.client.get(f"/api/dashboard/{found['id']}"))
-        ours = {card["id"] for card in self.cards.values()}
-        renamed = [
-            dashboard
-            for item in self.items
-            if item["model"] == "dashboard" and ours
-            for dashboard in [self.client.get(f"/api/dashboard/{item['id']}")]
-            if len(ours & {placed["card_id"] for placed in dashboard["dashcards"]}) * 2
-            > len(self.definition.cards)
-        ]
-        known: State | None = only(renamed, f"dashboards with the cards of {name}, under other names,")
+        renamed = [dashboard for dashboard in self._dashboards if self._is_of(name, dashboard)]
+        known: State | None = only(renamed, f"the dashboard {name}, under other names,")
         return known
+
+    @cached_property
+    def _dashboards(self) -> list[dict[str, Any]]:
+        """Every dashboard of the collection; asked for only where one is not what it was."""
+        numbers = [item["id"] for item in self.items if item["model"] == "dashboard"]
+        return [dict(self.client.get(f"/api/dashboard/{number}")) for number in numbers]
+
+    def _is_of(self, name: str, dashboard: dict[str, Any]) -> bool:
+        """Whether the dashboard was made for the definition of that name, whatever it is called now."""
+        wanted = mark(self.collection_name, name, dashboard["id"])
+        return any(
+            (placed["visualization_settings"] or {}).get(PLACED_FOR) == wanted
+            for placed in dashboard["dashcards"]
+        )
+
+    def _check_owner(self, name: str, card: dict[str, Any]) -> None:
+        """Refuse a card that another definition keeps: the two would change it in turns, for ever."""
+        owner = (card["visualization_settings"] or {}).get(OWNER)
+        if owner in (None, self.definition.name) or not self._made_for(name, card):
+            return
+        ours = self.dashboard["id"] if self.dashboard else None
+        if any(d["id"] != ours and (d["name"] == owner or self._is_of(owner, d)) for d in self._dashboards):
+            raise MetabaseError(
+                f"The card {name} belongs to the dashboard {owner}, and {self.definition.name} declares "
+                f"one of that name, too. Give it another name. Where {owner} is only the former name of the "
+                "definition, rename the dashboard in Metabase first."
+            )
 
     # What is there, in the words of the definition
 
@@ -243,8 +268,10 @@ class Target:
 
     def _settings(self, card: Card) -> State:
         found = self.cards.get(card.name)
-        known = {MARK: mark(self.collection_name, card.name, found["id"])} if found else {}
-        return {**card.settings, **known}
+        if not found:
+            return dict(card.settings)
+        made_for = mark(self.collection_name, card.name, found["id"])
+        return {**card.settings, MARK: made_for, OWNER: self.definition.name}
 
     def _variable(self, card: Card, slug: str) -> State:
         parameter = next(p for p in self.definition.parameters if p.slug == slug)
@@ -272,6 +299,7 @@ class Target:
             ),
             "title": (placed["visualization_settings"] or {}).get(TITLE),
             "tab": tabs.get(placed["dashboard_tab_id"]),
+            "placed_for": (placed["visualization_settings"] or {}).get(PLACED_FOR),
         }
         return {key: found[key] for key in declared}
 
@@ -284,7 +312,14 @@ class Target:
             "filters": sorted(card.variables),
             "title": None,
         }
-        return {**wanted, "tab": card.tab} if card.tab else wanted
+        if card.tab:
+            wanted["tab"] = card.tab
+        if self.dashboard:
+            wanted["placed_for"] = self._placed_for()
+        return wanted
+
+    def _placed_for(self) -> str:
+        return mark(self.collection_name, self.definition.name, (self.dashboard or {})["id"])
 
     def _declared(self, name: str) -> Card:
         return next(card for card in self.definition.cards if card.name == name)
@@ -442,7 +477,10 @@ class Target:
             "col": card.col,
             "size_x": card.width,
             "size_y": card.height,
-            "visualization_settings": {key: value for key, value in settings.items() if key != TITLE},
+            "visualization_settings": {
+                **{key: value for key, value in settings.items() if key != TITLE},
+                PLACED_FOR: self._placed_for(),
+            },
             "parameter_mappings": [
                 {"parameter_id": parameter, "card_id": made["id"], "target": _target(slug)}
                 for parameter, slug in sorted(filters.items())

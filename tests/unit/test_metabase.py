@@ -335,6 +335,54 @@ def test_a_copy_that_somebody_made_of_a_card_stays_theirs(ready: Site) -> None:
     assert (ready.metabase.cards[number]["name"], ready.metabase.cards[number]["display"]) == ("Mine", "pie")
 
 
+@pytest.mark.parametrize("gone", ["archived", "moved"])
+def test_a_copy_that_somebody_made_of_the_dashboard_stays_theirs(ready: Site, gone: str) -> None:
+    ready.dashboard()
+    ((number, ours),) = ready.metabase.dashboards.items()
+    twin = ready.metabase.post_dashboard_id_copy(str(number), {"name": "Mine"})["id"]
+    before = copy.deepcopy(ready.metabase.dashboards[twin])
+    assert not ready.dashboard()["changed"]
+    ours |= {"archived": True} if gone == "archived" else {"collection_id": 999}
+    announced = ready.dashboard(check=True)
+    assert announced["changed"] and announced["dashboard_id"] is None
+    done = ready.dashboard()
+    assert announced["diff"] == done["diff"]
+    assert done["dashboard_id"] not in (number, twin)
+    assert ready.metabase.dashboards[twin] == before
+    assert not ready.dashboard()["changed"]
+
+
+def test_a_persons_dashboard_with_our_only_card_stays_theirs(ready: Site) -> None:
+    one = {**copy.deepcopy(ORDERS), "cards": ORDERS["cards"][:1], "tabs": None}
+    one["cards"] = [{**one["cards"][0], "tab": None}]
+    ready.dashboard(one)
+    ((number, ours),) = ready.metabase.dashboards.items()
+    place = {key: ours["dashcards"][0][key] for key in ("card_id", "row", "col", "size_x", "size_y")}
+    theirs = ready.metabase.post_dashboard({"name": "Mine", "collection_id": ours["collection_id"]})["id"]
+    ready.metabase.put_dashboard_id(str(theirs), {"dashcards": [{"id": -1, **place}]})
+    del ready.metabase.dashboards[number]
+    assert ready.dashboard(one)["changed"]
+    assert ready.metabase.dashboards[theirs]["name"] == "Mine"
+    assert len(ready.metabase.dashboards) == 2
+
+
+def test_a_card_of_another_dashboard_is_refused(ready: Site) -> None:
+    ready.dashboard()
+    (ours,) = ready.metabase.dashboards.values()
+    two = {**copy.deepcopy(ORDERS), "name": "Two"}
+    for name in ("Orders", "What somebody calls it"):
+        ours["name"] = name
+        for check in (True, False):
+            message = ready.dashboard(two, check=check)["msg"]
+            assert "Orders per minute belongs to the dashboard Orders" in message and "Two" in message
+    assert len(ready.metabase.dashboards) == 1
+    # Where the definition has another name and somebody gave it to the dashboard, too, it is the same one.
+    ours["name"] = "Two"
+    assert ready.dashboard(two)["changed"]
+    assert len(ready.metabase.dashboards) == 1 and len(ready.metabase.cards) == 2
+    assert not ready.dashboard(two)["changed"]
+
+
 def test_what_a_person_added_stays_as_it_is(ready: Site) -> None:
     ready.dashboard()
     metabase = ready.metabase
