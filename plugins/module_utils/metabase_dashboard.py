@@ -214,7 +214,8 @@ class Target:
                 if (known := self._parameter(p.slug)) is not None
             }
         if self.definition.tabs:
-            found["tabs"] = list(self._declared_tabs())
+            ours = self._declared_tabs().values()
+            found["tabs"] = [tab["name"] for tab in self._tabs() if tab["id"] in ours]
         return found
 
     def _parameter_after(self, parameter: Parameter) -> State:
@@ -328,11 +329,22 @@ class Target:
         return sorted((self.dashboard or {}).get("tabs") or [], key=lambda tab: tab.get("position") or 0)
 
     def _declared_tabs(self) -> dict[str, int]:
-        """The tabs that are declared and there, in their order; of several with a name, the first."""
+        """The tabs that are declared and there; of several with a name, the first.
+
+        One that somebody renamed is known by its cards: it is the only one that is not declared and has cards
+        that are declared for the missing one.
+        """
         found: dict[str, int] = {}
+        others = {tab["id"] for tab in self._tabs() if tab["name"] not in self.definition.tabs}
         for tab in self._tabs():
             if tab["name"] in self.definition.tabs:
                 found.setdefault(tab["name"], tab["id"])
+        for name in self.definition.tabs:
+            cards = [self._placed(card.name) for card in self.definition.cards if card.tab == name]
+            renamed = {placed["dashboard_tab_id"] for placed in cards if placed} & others
+            if name not in found and len(renamed) == 1:
+                found[name] = renamed.pop()
+                others.remove(found[name])
         return found
 
     def _placed(self, name: str) -> dict[str, Any] | None:

@@ -280,6 +280,15 @@ def drift_filter_name(site: Site) -> None:
     filters[0] |= {"name": "From when on", "slug": "from_when_on"}
 
 
+def drift_tab_name(site: Site) -> None:
+    next(iter(site.metabase.dashboards.values()))["tabs"][1]["name"] = "More"
+
+
+def drift_all_tab_names(site: Site) -> None:
+    for tab in next(iter(site.metabase.dashboards.values()))["tabs"]:
+        tab["name"] += " of mine"
+
+
 def drift_tab_of_the_same_name(site: Site) -> None:
     """Moved to a tab that only has the name."""
     dashboard = next(iter(site.metabase.dashboards.values()))
