@@ -25,6 +25,7 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition 
     Card,
     Definition,
     Parameter,
+    required,
 )
 
 # What a dashboard's card is written with.
@@ -372,7 +373,9 @@ class Target:
             self.collection_id = self.client.post("/api/collection", {"name": self.collection_name})["id"]
         for card in self.definition.cards:
             if before["cards"].get(card.name) != after["cards"][card.name]:
-                self.cards[card.name] = self._write_card(card)
+                self.cards[card.name] = self._write_card(
+                    card, before["cards"].get(card.name), after["cards"][card.name]
+                )
         if not self.dashboard:
             body = {"name": self.definition.name, "collection_id": self.collection_id}
             self.dashboard = self.client.post("/api/dashboard", body)
@@ -392,17 +395,18 @@ class Target:
         if body:
             self.dashboard = self.client.put(f"/api/dashboard/{self.dashboard['id']}", body)
 
-    def _write_card(self, card: Card) -> dict[str, Any]:
+    def _write_card(self, card: Card, before: State | None, after: State) -> dict[str, Any]:
         found = self.cards.get(card.name)
         body: State = {
             "name": card.name,
             "display": card.display,
-            "dataset_query": self._query_body(card, found),
             "visualization_settings": merged(
                 (found or {}).get("visualization_settings"), self._settings(card)
             ),
             "collection_id": self.collection_id,
         }
+        if not before or any(before[key] != after[key] for key in ("sql", "database", "variables")):
+            body["dataset_query"] = self._query_body(card, found)
         if card.description is not None:
             body["description"] = card.description
         if not found:
@@ -413,14 +417,16 @@ class Target:
         return dict(self.client.put(f"/api/card/{found['id']}", {**body, "archived": False}))
 
     def _query_body(self, card: Card, found: dict[str, Any] | None) -> State:
-        known = (((found or {}).get("dataset_query") or {}).get("native") or {}).get("template-tags") or {}
-        tags = {
-            slug: {
-                "id": known.get(slug, {}).get("id") or str(uuid.uuid5(uuid.NAMESPACE_OID, slug)),
-                **self._variable(card, slug),
-            }
-            for slug in sorted(card.variables)
-        }
+        known = ((found or {}).get("dataset_query") or {}).get("native") or {}
+        # What a variable has only because the SQL could not do without it.
+        optional = required(str(known.get("query") or "")) - card.required
+        tags = {}
+        for slug in sorted(card.variables):
+            kept = dict((known.get("template-tags") or {}).get(slug, {}))
+            if slug in optional:
+                kept = {key: value for key, value in kept.items() if key not in ("required", "default")}
+            made = {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, slug))}
+            tags[slug] = {**made, **kept, **self._variable(card, slug)}
         native = {"query": card.sql, "template-tags": tags}
         return {"type": "native", "database": self.database_id, "native": native}
 

@@ -20,6 +20,11 @@ VARIABLE = re.compile(r"{{\s*([^{}\s]+)\s*}}")
 OPTIONAL = re.compile(r"\[\[.*?\]\]", re.DOTALL)
 
 
+def required(sql: str) -> set[str]:
+    """The variables without which the SQL is none: outside every optional clause."""
+    return set(VARIABLE.findall(OPTIONAL.sub("", sql)))
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A filter of the dashboard."""
@@ -52,8 +57,8 @@ class Card:
 
     @property
     def required(self) -> set[str]:
-        """Those of them without which the SQL is none: outside every optional clause."""
-        return set(VARIABLE.findall(OPTIONAL.sub("", self.sql)))
+        """Those of them without which the SQL is none."""
+        return required(self.sql)
 
     def overlaps(self, other: Card) -> bool:
         """Whether both take the same place."""

@@ -460,6 +460,41 @@ def test_what_a_person_added_stays_as_it_is(ready: Site) -> None:
     assert kept["graph.show_values"] and kept["graph.dimensions"] == ["hour"]
 
 
+def tags(site: Site) -> dict[str, Any]:
+    found: dict[str, Any] = card(site, "Orders per minute")["dataset_query"]["native"]["template-tags"]
+    return found
+
+
+def test_what_a_person_set_in_a_variable_stays(ready: Site) -> None:
+    ready.dashboard()
+    tags(ready)["since"] |= {"default": "2026-01-01", "required": True}
+    tags(ready)["minutes"]["widget-type"] = "number/="
+    before = copy.deepcopy(tags(ready))
+    card(ready, "Orders per minute")["display"] = "table"
+    ready.metabase.requests.clear()
+    assert ready.dashboard()["changed"]
+    (written,) = [body for method, path, body in ready.metabase.writes if path.startswith("/api/card/")]
+    assert "dataset_query" not in written
+
+    changed = copy.deepcopy(ORDERS)
+    changed["cards"][0]["sql"] += " order by minute"
+    assert ready.dashboard(changed)["changed"]
+    assert tags(ready) == before
+
+
+def test_a_clause_that_became_optional_needs_its_variable_no_more(ready: Site) -> None:
+    ready.dashboard()
+    tags(ready)["minutes"]["widget-type"] = "number/="
+    changed = copy.deepcopy(ORDERS)
+    changed["cards"][0]["sql"] = (
+        "select minute, orders from t [[where m > {{minutes}}]] [[and m > {{since}}]]"
+    )
+    assert ready.dashboard(changed)["changed"]
+    assert not tags(ready)["minutes"].keys() & {"required", "default"}
+    assert tags(ready)["minutes"]["widget-type"] == "number/="
+    assert not ready.dashboard(changed)["changed"]
+
+
 def test_what_a_person_adds_while_cards_are_written_stays(ready: Site) -> None:
     ready.dashboard()
     (dashboard,) = ready.metabase.dashboards.values()
