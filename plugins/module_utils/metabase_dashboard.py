@@ -192,7 +192,7 @@ class Target:
         if definition.description is not None:
             dashboard["description"] = definition.description
         if definition.parameters:
-            dashboard["parameters"] = {p.slug: self._parameter_after(p) for p in definition.parameters}
+            dashboard["parameters"] = [self._parameter_after(p) for p in definition.parameters]
         if definition.tabs:
             dashboard["tabs"] = list(definition.tabs)
         return {
@@ -209,14 +209,13 @@ class Target:
         if self.definition.description is not None:
             found["description"] = self.dashboard["description"]
         if self.definition.parameters:
-            found["parameters"] = {
-                p.slug: covered(known, self._parameter_after(p))
-                for p in self.definition.parameters
-                if (known := self._parameter(p.slug)) is not None
-            }
+            ours = {self._parameter_id(p.slug): self._parameter_after(p) for p in self.definition.parameters}
+            found["parameters"] = [
+                covered(p, ours[p["id"]]) for p in self.dashboard["parameters"] or [] if p["id"] in ours
+            ]
         if self.definition.tabs:
-            ours = self._declared_tabs().values()
-            found["tabs"] = [tab["name"] for tab in self._tabs() if tab["id"] in ours]
+            declared = self._declared_tabs().values()
+            found["tabs"] = [tab["name"] for tab in self._tabs() if tab["id"] in declared]
         return found
 
     def _parameter_after(self, parameter: Parameter) -> State:
@@ -449,25 +448,22 @@ class Target:
             }
             for p in self.definition.parameters
         ]
-        ids = {p["id"] for p in ours}
-        return ours + [p for p in (self.dashboard or {}).get("parameters") or [] if p["id"] not in ids]
+        return _in_place((self.dashboard or {}).get("parameters") or [], ours)
 
     def _tabs_body(self) -> list[State]:
-        """The declared tabs in their order, then those that people added; a new one has a negative id."""
+        """All tabs, the declared ones in their order."""
+        found = [{"id": tab["id"], "name": tab["name"]} for tab in self._tabs()]
+        return _in_place(found, [{"id": number, "name": name} for name, number in self._tab_ids().items()])
+
+    def _tab_ids(self) -> dict[str, int]:
+        """The ids of the declared tabs; a new one has a negative one."""
         known = self._declared_tabs()
-        ours = [
-            {"id": known.get(name, -number), "name": name}
-            for number, name in enumerate(self.definition.tabs, 1)
-        ]
-        others = [
-            {"id": tab["id"], "name": tab["name"]} for tab in self._tabs() if tab["id"] not in known.values()
-        ]
-        return ours + others
+        return {name: known.get(name, -number) for number, name in enumerate(self.definition.tabs, 1)}
 
     def _dashcards_body(self) -> list[State]:
         tabs = self._tabs_body()
         first = tabs[0]["id"] if tabs else None
-        ids = dict(zip(self.definition.tabs, (tab["id"] for tab in tabs), strict=False))
+        ids = self._tab_ids()
         ours: dict[int, State] = {}
         for number, card in enumerate(self.definition.cards, 1):
             placed = self._placed(card.name)
@@ -510,6 +506,13 @@ class Target:
 def _made_id(slug: str) -> str:
     """The id that a filter is made with."""
     return hashlib.sha256(slug.encode()).hexdigest()[:8]
+
+
+def _in_place(found: list[State], ours: list[State]) -> list[State]:
+    """What was found, with ours where they were, but in their own order; new ones come last."""
+    ids = {row["id"] for row in ours}
+    rest = iter(ours)
+    return [next(rest) if row["id"] in ids else row for row in found] + list(rest)
 
 
 def _target(slug: str) -> list[Any]:

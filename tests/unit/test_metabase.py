@@ -280,6 +280,16 @@ def drift_filter_name(site: Site) -> None:
     filters[0] |= {"name": "From when on", "slug": "from_when_on"}
 
 
+def drift_order_of_tabs(site: Site) -> None:
+    next(iter(site.metabase.dashboards.values()))["tabs"].reverse()
+    for position, tab in enumerate(next(iter(site.metabase.dashboards.values()))["tabs"]):
+        tab["position"] = position
+
+
+def drift_order_of_filters(site: Site) -> None:
+    next(iter(site.metabase.dashboards.values()))["parameters"].reverse()
+
+
 def drift_tab_name(site: Site) -> None:
     next(iter(site.metabase.dashboards.values()))["tabs"][1]["name"] = "More"
 
@@ -316,7 +326,7 @@ def test_what_was_changed_by_hand_is_found_and_mended(ready: Site, drift: Any) -
     assert ready.dashboard()["changed"]
     assert ready.metabase.cards == cards
     now = [[tab["id"] for tab in dashboard["tabs"]] for dashboard in ready.metabase.dashboards.values()]
-    assert now == tabs, "no tab that somebody made is lost"
+    assert [sorted(ids) for ids in now] == [sorted(ids) for ids in tabs], "no tab that somebody made is lost"
     for number, dashboard in ready.metabase.dashboards.items():
         assert without_ids(dashboard) == without_ids(dashboards[number])
     assert not ready.dashboard()["changed"]
@@ -522,6 +532,26 @@ def test_a_card_out_of_the_trash_keeps_what_a_person_set_at_its_place(ready: Sit
     card(ready, "Orders today")["archived"] = True
     assert ready.dashboard()["changed"]
     assert placed(ready, "Orders today") == before
+    assert not ready.dashboard()["changed"]
+
+
+def test_tabs_and_filters_stay_where_people_put_them(ready: Site) -> None:
+    less = copy.deepcopy(ORDERS)
+    less["parameters"].pop(0)
+    less["tabs"].pop()
+    less["cards"].pop()
+    less["cards"][0]["sql"] = "select minute from t where minute > {{minutes}}"
+    ready.dashboard(less)
+    (dashboard,) = ready.metabase.dashboards.values()
+    mine = {"id": ready.metabase.next_id(), "name": "Mine", "dashboard_id": dashboard["id"]}
+    dashboard["tabs"].insert(0, mine)
+    for position, tab in enumerate(dashboard["tabs"]):
+        tab["position"] = position
+    dashboard["parameters"].insert(0, {"id": "feedbeef", "slug": "mine", "name": "Mine", "type": "id"})
+    assert not ready.dashboard(less)["changed"]
+    assert ready.dashboard()["changed"]
+    assert [tab["name"] for tab in dashboard["tabs"]] == ["Mine", "Overview", "Details"]
+    assert [p["slug"] for p in dashboard["parameters"]] == ["mine", "since", "minutes"]
     assert not ready.dashboard()["changed"]
 
 
