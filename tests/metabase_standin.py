@@ -22,6 +22,10 @@ from urllib.parse import parse_qs, urlsplit
 Json = dict[str, Any]
 MASK = "**MetabasePass**"
 ATTEMPTS = 10
+# The settings of the site that have a default; text is read as what the default is.
+DEFAULTS: Json = {"site-name": "Metabase", "anon-tracking-enabled": True, "query-caching-max-kb": 2000}
+# Of such a setting only the end reads back.
+SENSITIVE = {"embedding-secret-key"}
 
 # The keys that a request's body may have; those with a star it must have.
 CARD = """
@@ -101,7 +105,7 @@ class MetabaseStandIn:
         self.failures: dict[str, int] = {}
         self.sessions: set[str] = set()
         self.api_key = "mb_" + "k" * 40
-        self.settings: Json = {"site-name": "Metabase", "site-url": None, "anon-tracking-enabled": True}
+        self.settings: Json = {**DEFAULTS, "site-url": None, **dict.fromkeys(SENSITIVE)}
         self.from_environment: set[str] = set()
         self.databases: dict[int, Json] = {}
         self.sync_after = 2
@@ -181,17 +185,32 @@ class MetabaseStandIn:
         return [
             {
                 "key": key,
-                "value": None if key in self.from_environment else value,
+                "value": None if key in self.from_environment else self._readable(key, value),
                 "is_env_setting": key in self.from_environment,
                 "env_name": "MB_" + key.upper().replace("-", "_"),
-                "default": None,
+                "default": DEFAULTS.get(key),
                 "description": "",
             }
             for key, value in self.settings.items()
         ]
 
+    def _readable(self, key: str, value: Any) -> Any:
+        if value == DEFAULTS.get(key):
+            return None
+        return "*" * 10 + value[-2:] if key in SENSITIVE else value
+
     def put_setting(self, key: str, body: Json) -> None:
-        self.settings[key] = body["value"].rstrip("/") if key == "site-url" else body["value"]
+        value, default = body["value"], DEFAULTS.get(key)
+        if value is None:
+            value = default
+        elif key == "site-url":
+            value = value.rstrip("/")
+        elif isinstance(value, str) and isinstance(default, bool | int):
+            try:
+                value = json.loads(value.lower())
+            except ValueError:
+                raise Answer(500, {"message": f"Invalid value for {key}"}) from None
+        self.settings[key] = value
 
     def get_database(self) -> Json:
         found = [self.masked(database) for database in self.databases.values()]

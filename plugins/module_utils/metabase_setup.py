@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +14,10 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
     Metabase,
     MetabaseError,
 )
+
+# What Metabase tells of a setting that it keeps to itself.
+MASKED = re.compile(r"\*{10}.{0,2}", re.DOTALL)
+SECRET = re.compile("password|secret|token|key")
 
 
 @dataclass(frozen=True)
@@ -39,31 +45,74 @@ def bring(client: Metabase, wanted: Wanted, *, check: bool = False) -> dict[str,
         url = str(wanted.settings["site-url"]).rstrip("/")
         wanted = replace(wanted, settings={**wanted.settings, "site-url": url})
     properties = client.properties()
-    fresh = not properties.get("has-user-setup")
-    if fresh:
-        # Without a user nobody may read the settings; all that are wanted will be set.
-        current: dict[str, Any] = {}
-        if not check:
-            _create_user(client, wanted, properties.get("setup-token"))
-            current = _settings(client, wanted)
-    else:
+    # Older ones tell only of the token, which is gone with the first user.
+    fresh = not properties.get("has-user-setup", not properties.get("setup-token"))
+    if not fresh:
         _check_user(client, wanted)
-        current = _settings(client, wanted)
-    differing = {key: value for key, value in wanted.settings.items() if current.get(key) != value}
+    elif not check:
+        _create_user(client, wanted, properties.get("setup-token"))
+    # Without a user nobody may read the settings.
+    current = {} if fresh and check else _settings(client, wanted)
+    values = {key: _typed(key, value, current.get(key)) for key, value in wanted.settings.items()}
+    differing = {key: value for key, value in values.items() if not _same(value, current.get(key))}
     if not check:
         for key, value in differing.items():
             client.put(f"/api/setting/{key}", {"value": value})
-    before = {key: current.get(key) for key in differing}
+    if fresh:
+        # What check mode can tell, too.
+        current, differing = {}, {key: value for key, value in wanted.settings.items() if value is not None}
+    before, after = {}, {}
+    for key, value in differing.items():
+        found = current.get(key)
+        hidden = is_secret(key, value) or _masked(found)
+        before[key] = "(another)" if hidden and found is not None else found
+        after[key] = "(as given)" if hidden and value is not None else value
     return {
         "changed": fresh or bool(differing),
         "set_up": fresh,
         "diff": {
             "before": {"user": None if fresh else wanted.email, "settings": before},
-            "after": {"user": wanted.email, "settings": differing},
+            "after": {"user": wanted.email, "settings": after},
             "before_header": client.url,
             "after_header": client.url,
         },
     }
+
+
+def is_secret(key: str, value: Any) -> bool:
+    """Whether the value of a setting must show nowhere. A word like false is none."""
+    return bool(SECRET.search(key)) and isinstance(value, str) and value != "" and _read(value) is None
+
+
+def _masked(found: Any) -> bool:
+    return isinstance(found, str) and MASKED.fullmatch(found) is not None
+
+
+def _same(value: Any, found: Any) -> bool:
+    """Whether a setting is as wanted; of one that Metabase hides, as far as its end tells."""
+    if _masked(found) and isinstance(value, str):
+        return bool(value[-2:] == found[10:])
+    return isinstance(value, bool) == isinstance(found, bool) and bool(value == found)
+
+
+def _typed(key: str, value: Any, found: Any) -> Any:
+    """The value, as Metabase keeps it: templates make text of true, false and numbers."""
+    if not isinstance(value, str) or not isinstance(found, bool | int | float):
+        return value
+    read = _read(value)
+    if read is None or isinstance(read, bool) != isinstance(found, bool):
+        kind = "true or false" if isinstance(found, bool) else "a number"
+        raise MetabaseError(f"The setting {key} is {value!r}, and must be {kind}.")
+    return read
+
+
+def _read(text: str) -> bool | int | float | None:
+    """What a text means that is true, false or a number."""
+    try:
+        read = json.loads(text.lower())
+    except ValueError:
+        return None
+    return read if isinstance(read, bool | int | float) else None
 
 
 def _create_user(client: Metabase, wanted: Wanted, token: str | None) -> None:
@@ -111,12 +160,13 @@ def _settings(client: Metabase, wanted: Wanted) -> dict[str, Any]:
     found = {}
     for key, value in wanted.settings.items():
         setting = known[key]
-        found[key] = setting["value"] if setting["value"] is not None else setting.get("default")
+        # Nothing is wanted where none is set.
+        set_or_not = setting["value"] is not None or value is None
+        found[key] = setting["value"] if set_or_not else setting.get("default")
         if setting.get("is_env_setting"):
             # Metabase does not tell the value of such a setting.
             raise MetabaseError(
                 f"The setting {key} of Metabase at {client.url} comes from its environment "
-                f"({setting.get('env_name')}), so it cannot be set to {value!r} here. Change it there, or "
-                "leave it out."
+                f"({setting.get('env_name')}), so it cannot be set here. Change it there, or leave it out."
             )
     return found

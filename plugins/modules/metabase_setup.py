@@ -37,7 +37,12 @@ options:
   settings:
     description:
       - Settings of the site by their keys, such as C(site-name), C(site-url) or C(anon-tracking-enabled).
-        What is not listed is left alone. One that Metabase takes from its environment is an error.
+        What is not listed is left alone, and null sets the default. One that Metabase takes from its
+        environment is an error.
+      - Of some settings, such as passwords, Metabase tells only the last two characters. Such a one counts as
+        set when these are the same.
+      - A text is not shown where its key has password, secret, token or key in it, or where Metabase hides
+        it. The log of the managed host has it unless the task sets C(no_log).
     type: dict
     default: {}
 extends_documentation_fragment:
@@ -76,7 +81,11 @@ set_up:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import CLIENT_OPTIONS, Metabase, finish
-from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_setup import Wanted, bring
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_setup import (
+    Wanted,
+    bring,
+    is_secret,
+)
 
 
 def main() -> None:
@@ -92,6 +101,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    module.no_log_values.update(str(v) for k, v in params["settings"].items() if is_secret(k, v))
     wanted = Wanted(
         params["email"], params["password"], params["first_name"], params["last_name"], params["settings"]
     )

@@ -805,6 +805,55 @@ def test_a_setting_changed_by_hand_is_mended_and_others_stay(ready: Site) -> Non
     assert ready.metabase.settings["report-timezone"] == "UTC"
 
 
+def test_a_sensitive_setting_is_told_by_its_end_and_never_shown(ready: Site) -> None:
+    secret = {"embedding-secret-key": "something-very-secret-00"}
+    for given in (secret, {"embedding-secret-key": "something-very-secret-11"}):
+        announced = ready.set_up(check=True, settings=given)
+        done = ready.set_up(settings=given)
+        assert done["changed"] and announced["diff"] == done["diff"]
+        assert done["diff"]["after"]["settings"] == {"embedding-secret-key": "(as given)"}
+        assert "very-secret" not in json.dumps(done)
+        assert ready.metabase.settings.items() >= given.items()
+        assert not ready.set_up(settings=given)["changed"]
+    ready.metabase.from_environment.add("embedding-secret-key")
+    assert "very-secret" not in ready.set_up(settings=secret)["msg"]
+
+
+def test_secrets_show_nowhere_but_words_like_false_do(site: Site) -> None:
+    settings = {"smtp-password": "something-very-secret", "enable-password-login": "false"}
+    site.metabase.settings |= {"smtp-password": None, "enable-password-login": True}
+    announced = site.set_up(check=True, settings=settings)
+    assert "very-secret" not in json.dumps(announced)
+    assert announced["diff"]["after"]["settings"]["enable-password-login"] == "false"
+
+
+def test_check_mode_tells_what_a_fresh_one_gets(site: Site) -> None:
+    settings = {"site-name": "Lakehouse", "anon-tracking-enabled": True, "site-url": None}
+    announced = site.set_up(check=True, settings=settings)
+    assert announced["diff"] == site.set_up(settings=settings)["diff"]
+    assert not site.set_up(settings=settings)["changed"]
+
+
+def test_settings_given_as_text_and_as_nothing(ready: Site) -> None:
+    given = {"site-name": None, "anon-tracking-enabled": "True", "query-caching-max-kb": "500"}
+    assert ready.set_up(check=True, settings=given)["changed"]
+    assert ready.set_up(settings=given)["changed"]
+    assert ready.metabase.settings["site-name"] == "Metabase"
+    assert ready.metabase.settings["anon-tracking-enabled"] is True
+    assert ready.metabase.settings["query-caching-max-kb"] == 500
+    assert not ready.set_up(settings=given)["changed"]
+    for key, value in (("anon-tracking-enabled", "perhaps"), ("query-caching-max-kb", "many")):
+        message = ready.set_up(check=True, settings={key: value})["msg"]
+        assert key in message and value in message
+
+
+def test_a_metabase_that_tells_only_of_its_token(ready: Site) -> None:
+    real = ready.metabase.get_session_properties
+    older = lambda: {k: v for k, v in real().items() if k != "has-user-setup"}  # noqa: E731
+    ready.metabase.get_session_properties = older  # type: ignore[method-assign]
+    assert not ready.set_up()["changed"]
+
+
 def test_a_setting_that_does_not_exist_and_one_from_the_environment(ready: Site) -> None:
     assert "no setting sight-name" in ready.set_up(settings={"sight-name": "x"})["msg"]
     ready.metabase.from_environment.add("site-name")
