@@ -328,11 +328,11 @@ class MetabaseStandIn:
             "parameters": [],
         }
         # The id that the contract lets one give is dropped.
-        self.cards[number] = {**made, **body, "entity_id": made["entity_id"]}
+        self.cards[number] = {**made, **with_keys(body), "entity_id": made["entity_id"]}
         return self.get_card_id(str(number), {})
 
     def put_card_id(self, number: str, body: Json) -> Json:
-        self._one(self.cards, number).update(body)
+        self._one(self.cards, number).update(with_keys(body))
         return self.get_card_id(number, {})
 
     def get_dashboard_id(self, number: str) -> Json:
@@ -496,6 +496,18 @@ def check_keys(where: str, body: Any) -> None:
         for key, value in row.items():
             if value and f"{where} {key}" in DECLARED:
                 check_keys(f"{where} {key}", value)
+
+
+def with_keys(body: Json) -> Json:
+    """A card's body as it is stored: the keys of column_settings are JSON, and are written anew."""
+    settings = body.get("visualization_settings") or {}
+    if "column_settings" not in settings:
+        return body
+    columns = {
+        json.dumps(json.loads(key), separators=(",", ":"), ensure_ascii=False): value
+        for key, value in settings["column_settings"].items()
+    }
+    return {**body, "visualization_settings": {**settings, "column_settings": columns}}
 
 
 def mbql5(query: Json) -> Json:

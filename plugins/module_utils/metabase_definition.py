@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -148,6 +149,9 @@ class _Reader:
             {"name": str, "display": str, "sql": str, "at": dict},
             {"description": str, "settings": dict, "tab": str},
         )
+        if found.get("settings", {}).get("column_settings") is not None:
+            columns = self.columns(found["settings"]["column_settings"], f"{where}.settings.column_settings")
+            found["settings"] = {**found["settings"], "column_settings": columns}
         numbers = {"row": int, "col": int, "width": int, "height": int}
         place = self.take(found.pop("at", {}), f"{where}.at", numbers, {})
         if found.get("display", "table") not in DISPLAYS:
@@ -161,6 +165,21 @@ class _Reader:
         ):
             self.problems.append(f"{where}.at is {place}, which is not inside a grid of {GRID} columns")
         return None if self.problems[known:] else Card(**{**found, "sql": found["sql"].strip()}, **place)
+
+    def columns(self, source: Any, where: str) -> dict[str, Any]:
+        """Settings of columns. Their keys are JSON, and Metabase writes it in its own way."""
+        if not isinstance(source, dict):
+            self.problems.append(f"{where} must be a mapping")
+            return {}
+        found = {}
+        for key, value in source.items():
+            try:
+                found[json.dumps(json.loads(key), separators=(",", ":"), ensure_ascii=False)] = value
+            except (TypeError, ValueError):
+                self.problems.append(
+                    f'{where} has the key {key}, which is no JSON; write \'["name","{key}"]\''
+                )
+        return found
 
     def take(
         self, source: Any, where: str, needed: Mapping[str, type], optional: Mapping[str, type]

@@ -95,7 +95,9 @@ options:
             type: str
             required: true
           settings:
-            description: Metabase's visualization_settings.
+            description:
+              - Metabase's visualization_settings. The keys of C(column_settings) are JSON, such as
+                C(["name","revenue"]).
             type: dict
           tab:
             description: The tab that it is on; needed with tabs.

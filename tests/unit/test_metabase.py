@@ -33,7 +33,10 @@ ORDERS: dict[str, Any] = {
             "display": "line",
             "sql": "select minute, orders from gold.orders_per_minute where minute > {{minutes}}\n"
             "[[and minute >= {{since}}]]\n",
-            "settings": {"graph.dimensions": ["minute"], "column_settings": {"orders": {"suffix": "x"}}},
+            "settings": {
+                "graph.dimensions": ["minute"],
+                "column_settings": {'["name", "größe"]': {"suffix": "x"}},
+            },
             "tab": "Overview",
             "at": {"row": 0, "col": 0, "width": 16, "height": 6},
         },
@@ -688,6 +691,11 @@ def wrong_card(**changes: Any) -> dict[str, Any]:
         (wrong_card(at={"row": 0, "col": 2}), "cards[1].at.width is missing"),
         (wrong_card(tab="Overview"), "overlap"),
         (wrong_card(sql="select {{since}}"), "cannot run while the filter since is empty"),
+        (
+            wrong_card(settings={"column_settings": {"orders": {"suffix": "x"}}}),
+            "cards[1].settings.column_settings has the key orders, which is no JSON",
+        ),
+        (wrong_card(settings={"column_settings": []}), "column_settings must be a mapping"),
         (
             wrong(parameters=[*ORDERS["parameters"], {"slug": "x", "name": "X", "type": "string/="}]),
             "no card uses the parameter x",
