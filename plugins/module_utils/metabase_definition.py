@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import combinations
 from typing import Any
 
@@ -19,11 +21,60 @@ DISPLAYS = ("scalar", "smartscalar", "line", "bar", "row", "area", "pie", "table
 VARIABLES = {"date/single": "date", "number/=": "number", "string/=": "text"}
 VARIABLE = re.compile(r"{{\s*([^{}\s]+)\s*}}")
 OPTIONAL = re.compile(r"\[\[.*?\]\]", re.DOTALL)
+TOKEN = re.compile(r"(\[\[|\]\]|{{.*?}})", re.DOTALL)
+# What Metabase's database keeps of a name.
+LONGEST = 254
 
 
 def required(sql: str) -> set[str]:
     """The variables without which the SQL is none: outside every optional clause."""
     return set(VARIABLE.findall(OPTIONAL.sub("", sql)))
+
+
+def template_problem(sql: str) -> str | None:
+    """What Metabase would not understand of the variables and optional clauses in a card's SQL, or None."""
+    clause: list[str] | None = None
+    for token in TOKEN.split(sql):
+        if token == "[[":  # noqa: S105
+            if clause is not None:
+                return "a [[ stands in a [[…]]; end the clause with ]] before the next one begins"
+            clause = []
+        elif token == "]]" and clause is not None:  # noqa: S105
+            if not any(VARIABLE.fullmatch(part) for part in clause):
+                return "a [[…]] has no variable in it, so nothing would tell when to leave it out"
+            clause = None
+        elif TOKEN.fullmatch(token) and token.startswith("{{") and not VARIABLE.fullmatch(token):
+            return f"{token} is no variable; write the slug of a parameter"
+        elif "{{" in token and not TOKEN.fullmatch(token):
+            return "a {{ has no }}"
+        elif clause is not None:
+            clause.append(token)
+    return None if clause is None else "a [[ has no ]]"
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+# What a filter's default must be, by its type, and how to tell.
+DEFAULTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "date/single": ("a day, such as '2026-01-31'", _is_day),
+    "number/=": ("a number or a list of numbers", _is_number),
+    "string/=": ("a text or a list of texts; put numbers into quotes", _is_text),
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +169,7 @@ class _Reader:
         ]
         cards = [self.card(c, f"cards[{i}]") for i, c in enumerate(found.get("cards", []))]
         tabs = found.get("tabs", [])
-        if not all(isinstance(tab, str) and tab for tab in tabs):
+        if not all(map(_is_text, tabs)):
             self.problems.append("tabs must be a list of names")
         if found.get("refresh", 1) < 1:
             self.problems.append(f"refresh is {found['refresh']}, and must be a number of seconds, 1 or more")
@@ -139,7 +190,18 @@ class _Reader:
             self.problems.append(
                 f"{where}.type is {found['type']}, and must be one of {', '.join(VARIABLES)}"
             )
+        elif "default" in found and "type" in found:
+            found["default"] = self.default(found["default"], found["type"], where)
         return Parameter(**found) if {"slug", "name", "type"} <= found.keys() else None
+
+    def default(self, value: Any, kind: str, where: str) -> Any:
+        if type(value) is date:
+            value = value.isoformat()  # YAML makes one of a day that has no quotes.
+        wanted, fits = DEFAULTS[kind]
+        values = value if isinstance(value, list) and kind.endswith("/=") else [value]
+        if not values or not all(map(fits, values)):
+            self.problems.append(f"{where}.default is {value!r}, and must be {wanted}")
+        return value
 
     def card(self, source: Any, where: str) -> Card | None:
         known = len(self.problems)
@@ -149,6 +211,8 @@ class _Reader:
             {"name": str, "display": str, "sql": str, "at": dict},
             {"description": str, "settings": dict, "tab": str},
         )
+        if problem := template_problem(found.get("sql", "")):
+            self.problems.append(f"{where}.sql: {problem}")
         if found.get("settings", {}).get("column_settings") is not None:
             columns = self.columns(found["settings"]["column_settings"], f"{where}.settings.column_settings")
             found["settings"] = {**found["settings"], "column_settings": columns}
@@ -199,6 +263,10 @@ class _Reader:
                 continue
             elif not isinstance(value, allowed[key]) or (allowed[key] is int and isinstance(value, bool)):
                 self.problems.append(f"{dot}{key} is {value!r}, and must be of type {allowed[key].__name__}")
+            elif isinstance(value, str) and not value.strip():
+                self.problems.append(f"{dot}{key} is blank")
+            elif key == "name" and len(str(value)) > LONGEST:
+                self.problems.append(f"{dot}{key} is longer than {LONGEST} characters")
             else:
                 found[key] = value
         return found

@@ -7,11 +7,13 @@ import importlib
 import json
 import socket
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cdc.lakehouse.plugins.module_utils import metabase as client
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import parse
 
 from tests.metabase_standin import ATTEMPTS, MASK, MetabaseStandIn, serving
 
@@ -670,6 +672,49 @@ def wrong_card(**changes: Any) -> dict[str, Any]:
     return definition
 
 
+def wrong_default(kind: str, default: Any) -> dict[str, Any]:
+    definition = copy.deepcopy(ORDERS)
+    definition["parameters"][1] |= {"type": kind, "default": default}
+    return definition
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [
+        ("number/=", "thirty"),
+        ("number/=", {"a": 1}),
+        ("number/=", True),
+        ("number/=", []),
+        ("number/=", [1, "x"]),
+        ("number/=", float("inf")),
+        ("date/single", "soon"),
+        ("date/single", "2026-02-30"),
+        ("date/single", ["2026-01-01"]),
+        ("date/single", 20260101),
+        ("string/=", 5),
+        ("string/=", []),
+        ("string/=", ["a", 5]),
+    ],
+)
+def test_a_default_of_another_type_is_refused(kind: str, default: Any) -> None:
+    with pytest.raises(client.MetabaseError, match=r"parameters\[1\]\.default is"):
+        parse(wrong_default(kind, default))
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "kept"),
+    [
+        ("number/=", [1, 2.5], [1, 2.5]),
+        ("number/=", "60", "60"),
+        ("date/single", "2026-01-01", "2026-01-01"),
+        ("date/single", date(2026, 1, 1), "2026-01-01"),
+        ("string/=", ["a", "b"], ["a", "b"]),
+    ],
+)
+def test_a_default_of_its_type_is_taken(kind: str, default: Any, kept: Any) -> None:
+    assert parse(wrong_default(kind, default)).parameters[1].default == kept
+
+
 @pytest.mark.parametrize(
     ("definition", "complaint"),
     [
@@ -691,6 +736,18 @@ def wrong_card(**changes: Any) -> dict[str, Any]:
         (wrong_card(at={"row": 0, "col": 2}), "cards[1].at.width is missing"),
         (wrong_card(tab="Overview"), "overlap"),
         (wrong_card(sql="select {{since}}"), "cannot run while the filter since is empty"),
+        (wrong_card(sql=" \n"), "cards[1].sql is blank"),
+        (wrong_card(sql="select 1 [[and {{since}}"), "cards[1].sql: a [[ has no ]]"),
+        (wrong_card(sql="select 1 [[and [[or {{since}}]]]]"), "a [[ stands in a [[…]]"),
+        (wrong_card(sql="select 1 [[and true]]"), "a [[…]] has no variable"),
+        (wrong_card(sql="select 1 [[and {{since]]"), "a {{ has no }}"),
+        (wrong_card(sql="select {{snippet: a}}"), "{{snippet: a}} is no variable"),
+        (wrong_card(sql="select {{}}"), "{{}} is no variable"),
+        (wrong_card(name=" "), "cards[1].name is blank"),
+        (wrong_card(name="x" * 255), "cards[1].name is longer than 254"),
+        (wrong_card(description=" "), "cards[1].description is blank"),
+        (wrong(name=" "), "name is blank"),
+        (wrong(tabs=["Overview", "Details", " "]), "tabs must be a list of names"),
         (
             wrong_card(settings={"column_settings": {"orders": {"suffix": "x"}}}),
             "cards[1].settings.column_settings has the key orders, which is no JSON",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from dashboard_preview.definition import Parameter
+from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import (
+    TOKEN,
+    template_problem,
+)
 
-_TOKEN = re.compile(r"(\[\[|\]\]|\{\{.*?\}\})", re.DOTALL)
+from dashboard_preview.definition import Parameter
 
 
 class TemplateError(Exception):
@@ -23,20 +25,18 @@ def fill(sql: str, parameters: Iterable[Parameter]) -> str:
     A clause in ``[[…]]`` is left out when a parameter in it has no value.
 
     Raises:
-        TemplateError: A parameter is unknown, or has no value where it needs one or one of another type; or a
-            clause does not end.
+        TemplateError: A parameter is unknown, or has no value where it needs one or one of another type; or it
+            is no template that Metabase understands.
     """
     by_slug = {parameter.slug: parameter for parameter in parameters}
     done: list[str] = []
     clause: list[str] | None = None
     missing = False
-    for token in _TOKEN.split(sql):
+    if problem := template_problem(sql):
+        raise TemplateError(problem)
+    for token in TOKEN.split(sql):
         into = done if clause is None else clause
         if token == "[[":  # noqa: S105
-            if clause is not None:
-                raise TemplateError(
-                    "a [[ stands in a [[…]]; end the clause with ]] before the next one begins"
-                )
             clause, missing = [], False
         elif token == "]]" and clause is not None:  # noqa: S105
             done += [] if missing else clause
@@ -53,8 +53,6 @@ def fill(sql: str, parameters: Iterable[Parameter]) -> str:
                     )
             else:
                 into.append(literal(parameter))
-    if clause is not None:
-        raise TemplateError("a [[ has no ]]")
     return "".join(done)
 
 
