@@ -25,8 +25,8 @@ def fill(sql: str, parameters: Iterable[Parameter]) -> str:
     A clause in ``[[…]]`` is left out when a parameter in it has no value.
 
     Raises:
-        TemplateError: A parameter is unknown, or has no value where it needs one or one of another type; or it
-            is no template that Metabase understands.
+        TemplateError: A parameter is unknown, or has no value where it needs one or one of another type; or
+            the SQL is no template that Metabase understands.
     """
     by_slug = {parameter.slug: parameter for parameter in parameters}
     done: list[str] = []
