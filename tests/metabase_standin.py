@@ -240,7 +240,8 @@ class MetabaseStandIn:
         if complaint := self.thrift.complaint(body["details"]):
             raise Answer(400, {"message": complaint, "errors": {"host": "check your host settings"}})
         number = self.next_id()
-        state = {"initial_sync_status": "incomplete", "reads": self.sync_after, "description": None}
+        state: Json = {"initial_sync_status": "incomplete", "reads": self.sync_after, "description": None}
+        state["cache_ttl"] = body.get("cache_ttl")
         self.databases[number] = {**body, "id": number, **state}
         return self.masked(self.databases[number])
 
@@ -252,7 +253,9 @@ class MetabaseStandIn:
             details["password"] = database["details"]["password"]
         if complaint := self.thrift.complaint(details):
             raise Answer(400, {"message": complaint})
-        database |= {**body, "details": details, "is_on_demand": bool(body.get("is_on_demand"))}
+        # Left out, these two are no longer set.
+        own = {"is_on_demand": bool(body.get("is_on_demand")), "cache_ttl": body.get("cache_ttl")}
+        database |= {**body, **own, "details": details}
         return self.masked(database)
 
     def post_database_id_sync_schema(self, number: str, _body: Json) -> Json:

@@ -15,6 +15,8 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import (
 )
 
 ENGINE = "sparksql"
+# Where the tables are.
+PLACE = ("host", "port", "dbname")
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool 
         found = _write(client, wanted, found, before, after)
     again = before.get("synced") is False
     if not check and found:
-        # One that was never finished, because Metabase stopped meanwhile, is not taken up by itself.
-        if again or (before and found["initial_sync_status"] == "incomplete"):
+        # One that was never finished, because Metabase stopped meanwhile, is not taken up by itself; and what
+        # was read elsewhere holds until the next hour.
+        elsewhere = bool(before) and any(before[key] != after[key] for key in PLACE)
+        if again or elsewhere or (before and found["initial_sync_status"] == "incomplete"):
             client.post(f"/api/database/{found['id']}/sync_schema")
         _await_sync(client, found["id"], wanted.name, sync_timeout, again=again)
     return {
@@ -131,6 +135,8 @@ def _write(
         body: dict[str, Any] = {"details": {**found["details"], **wanted.login}}
         if found.get("is_on_demand"):
             body["is_on_demand"] = True  # Left out, Metabase takes it for false.
+        if found.get("cache_ttl") is not None:
+            body["cache_ttl"] = found["cache_ttl"]  # Left out, Metabase takes it away.
         client.put(f"/api/database/{found['id']}", body)
     return found
 

@@ -824,8 +824,25 @@ def test_what_a_person_set_at_the_database_stays(ready: Site) -> None:
     (database,) = ready.metabase.databases.values()
     database["is_on_demand"] = True
     database["details"]["jdbc-flags"] = ";x=1"
+    database["cache_ttl"] = 24
     assert ready.connect(host="node4")["changed"]
     assert database["is_on_demand"] and database["details"]["jdbc-flags"] == ";x=1"
+    assert database["cache_ttl"] == 24
+
+
+@pytest.mark.parametrize("change", [{"host": "node4"}, {"port": 10001}, {"dbname": "silver"}])
+def test_the_tables_of_another_place_are_read(ready: Site, change: dict[str, Any]) -> None:
+    assert ready.connect(**change)["changed"]
+    assert [path for _, path, _ in ready.metabase.writes if path.endswith("/sync_schema")]
+    assert next(iter(ready.metabase.databases.values()))["initial_sync_status"] == "complete"
+    ready.metabase.requests.clear()
+    assert not ready.connect(**change)["changed"]
+    assert not ready.metabase.writes
+
+
+def test_the_tables_of_the_same_place_are_not_read_again(ready: Site) -> None:
+    assert ready.connect(jdbc_flags=";x=1")["changed"]
+    assert not [path for _, path, _ in ready.metabase.writes if path.endswith("/sync_schema")]
 
 
 def test_another_kind_of_database_is_not_touched(ready: Site) -> None:
