@@ -146,7 +146,7 @@ class Metabase:
 
     def set_up(self, body: dict[str, Any]) -> None:
         """Create the first user, and go on as that user."""
-        self._session = self._request("POST", "/api/setup", body, {})["id"]
+        self._open("/api/setup", body)
 
     def login(self) -> None:
         """Log in with user and password.
@@ -156,7 +156,15 @@ class Metabase:
             ThrottledError: There were too many attempts before.
         """
         body = {"username": self._user, "password": self._password}
-        self._session = self._request("POST", "/api/session", body, {})["id"]
+        self._open("/api/session", body)
+
+    def _open(self, path: str, body: dict[str, Any]) -> None:
+        answer = self._request("POST", path, body, {})
+        if not isinstance(answer, dict) or not answer.get("id"):
+            raise MetabaseError(
+                f"Metabase at {self.url} answers the login without a session. Is url the address of Metabase?"
+            )
+        self._session = answer["id"]
 
     def close(self) -> None:
         """Log out, so that no session is left behind."""

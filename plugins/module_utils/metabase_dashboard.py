@@ -99,7 +99,9 @@ class Target:
             [
                 collection
                 for collection in self.client.get("/api/collection")
-                if collection["name"] == self.collection_name and collection.get("location") == "/"
+                if collection["name"] == self.collection_name
+                and collection.get("location") in (None, "/")
+                and collection["id"] != "root"
             ],
             f"the collection {self.collection_name}",
         )
@@ -152,7 +154,7 @@ class Target:
         """Whether the dashboard was made for the definition of that name, whatever it is called now."""
         wanted = mark(self.collection_name, name, dashboard["id"])
         return any(
-            (placed["visualization_settings"] or {}).get(PLACED_FOR) == wanted
+            (placed.get("visualization_settings") or {}).get(PLACED_FOR) == wanted
             for placed in dashboard["dashcards"]
         )
 
@@ -286,7 +288,7 @@ class Target:
         if not placed:
             return None
         declared = self._place_after(self._declared(name))
-        tabs = {number: tab for tab, number in self._declared_tabs().items()}
+        tabs: dict[int | None, str] = {number: tab for tab, number in self._declared_tabs().items()}
         slugs = {self._parameter_id(slug): slug for slug in declared["filters"]}
         found = {
             "row": placed["row"],
@@ -295,12 +297,12 @@ class Target:
             "height": placed["size_y"],
             "filters": sorted(
                 slugs[m["parameter_id"]]
-                for m in placed["parameter_mappings"] or []
+                for m in placed.get("parameter_mappings") or []
                 if m["parameter_id"] in slugs and m["target"] == _target(slugs[m["parameter_id"]])
             ),
-            "title": (placed["visualization_settings"] or {}).get(TITLE),
-            "tab": tabs.get(placed["dashboard_tab_id"]),
-            "placed_for": (placed["visualization_settings"] or {}).get(PLACED_FOR),
+            "title": (placed.get("visualization_settings") or {}).get(TITLE),
+            "tab": tabs.get(placed.get("dashboard_tab_id")),
+            "placed_for": (placed.get("visualization_settings") or {}).get(PLACED_FOR),
         }
         return {key: found[key] for key in declared}
 
@@ -341,7 +343,7 @@ class Target:
                 found.setdefault(tab["name"], tab["id"])
         for name in self.definition.tabs:
             cards = [self._placed(card.name) for card in self.definition.cards if card.tab == name]
-            renamed = {placed["dashboard_tab_id"] for placed in cards if placed} & others
+            renamed = others & {placed.get("dashboard_tab_id") for placed in cards if placed}
             if name not in found and len(renamed) == 1:
                 found[name] = renamed.pop()
                 others.remove(found[name])
@@ -474,7 +476,7 @@ class Target:
                 body["dashboard_tab_id"] = ids[card.tab]
             ours[body["id"]] = body
         others = [
-            {**_writable(placed), "dashboard_tab_id": placed["dashboard_tab_id"] or first}
+            {**_writable(placed), "dashboard_tab_id": placed.get("dashboard_tab_id") or first}
             for placed in (self.dashboard or {})["dashcards"]
             if placed["id"] not in ours
         ]

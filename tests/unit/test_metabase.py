@@ -778,7 +778,32 @@ def test_without_the_database_nothing_is_made(site: Site) -> None:
     assert not site.metabase.writes
 
 
+def test_keys_that_a_server_leaves_out(ready: Site) -> None:
+    flat = copy.deepcopy(ORDERS)
+    del flat["tabs"], flat["cards"][0]["tab"], flat["cards"][1]["tab"]
+    flat["cards"][1]["at"]["row"] = 6
+    ready.dashboard(flat)
+    (collection,) = ready.metabase.collections.values()
+    (dashboard,) = ready.metabase.dashboards.values()
+    del collection["location"]
+    root = {"id": "root", "name": "Lakehouse"}
+    ready.metabase.get_collection = lambda: [root, collection]  # type: ignore[method-assign]
+    for row in dashboard["dashcards"]:
+        del row["dashboard_tab_id"]
+    del placed(ready, "Orders today")["parameter_mappings"]
+    del placed(ready, "Orders today")["visualization_settings"]["cdc.lakehouse.placed_for"]
+    assert ready.dashboard(flat)["changed"]
+    assert not ready.dashboard(flat)["changed"]
+    assert len(ready.metabase.collections) == len(ready.metabase.dashboards) == 1
+
+
 # What goes wrong
+
+
+@pytest.mark.parametrize("answer", [{}, [], None])
+def test_a_login_without_a_session(ready: Site, answer: Any) -> None:
+    ready.metabase.post_session = lambda _: answer  # type: ignore[assignment,method-assign]
+    assert "answers the login without a session" in ready.dashboard()["msg"]
 
 
 def test_thrift_is_down(site: Site) -> None:
