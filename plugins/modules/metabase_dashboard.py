@@ -13,8 +13,11 @@ author:
 description:
   - Makes collection, cards, tabs, filters and layout of a dashboard, and mends what was changed by hand.
   - Dashboard and cards are known by their names within the collection; two of a name are an error. A card
-    that somebody renamed, moved or put into the trash, and a dashboard that somebody renamed, are found again
-    and get back their name and place.
+    that somebody renamed, moved or put into the trash, and a dashboard or a tab that somebody renamed, are
+    found again and get back their name and place. A copy that somebody made stays theirs. In place of a
+    dashboard that was moved or put into the trash a new one is made.
+  - A card belongs to one dashboard. A definition that declares one of another dashboard is an error. To give
+    a dashboard another name, rename it in Metabase and in the definition.
   - Only what is declared is compared. What people added stays, and stays where it is, and nothing is ever
     deleted; a card that is no longer declared stays on the dashboard, too, and is listed in RV(others).
 options:
@@ -65,7 +68,8 @@ options:
             choices: [date/single, number/=, string/=]
             required: true
           default:
-            description: Its value at first. Needed where a card uses it outside C([[…]]).
+            description: Its value at first, or a list of them for numbers and texts. Needed where a card uses
+              it outside C([[…]]).
             type: raw
       tabs:
         description: Names of the tabs, in order.
