@@ -40,7 +40,7 @@ def bring(client: Metabase, wanted: Wanted, *, check: bool = False) -> dict[str,
     Raises:
         MetabaseError: It was set up by somebody else, or a setting cannot be set here.
     """
-    if "site-url" in wanted.settings:
+    if wanted.settings.get("site-url") is not None:
         # As Metabase keeps it.
         url = str(wanted.settings["site-url"]).rstrip("/")
         wanted = replace(wanted, settings={**wanted.settings, "site-url": url})
@@ -80,8 +80,9 @@ def bring(client: Metabase, wanted: Wanted, *, check: bool = False) -> dict[str,
 
 
 def is_secret(key: str, value: Any) -> bool:
-    """Whether the value of a setting must show nowhere. A word like false is none."""
-    return bool(SECRET.search(key)) and isinstance(value, str) and value != "" and _read(value) is None
+    """Whether the value of a setting must show nowhere. To hide true and false would hide all others, too."""
+    open_words = ("", "true", "false")
+    return bool(SECRET.search(key)) and isinstance(value, str) and value.lower() not in open_words
 
 
 def _masked(found: Any) -> bool:
@@ -131,7 +132,7 @@ def _create_user(client: Metabase, wanted: Wanted, token: str | None) -> None:
                 **{k: v for k, v in names.items() if v},
             },
             # The name of the site is required here; another one is set below.
-            "prefs": {"site_name": str(wanted.settings.get("site-name", "Metabase"))},
+            "prefs": {"site_name": str(wanted.settings.get("site-name") or "Metabase")},
         }
     )
 

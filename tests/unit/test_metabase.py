@@ -927,17 +927,19 @@ def test_a_sensitive_setting_is_told_by_its_end_and_never_shown(ready: Site) -> 
 
 
 def test_secrets_show_nowhere_but_words_like_false_do(site: Site) -> None:
-    settings = {"smtp-password": "something-very-secret", "enable-password-login": "false"}
-    site.metabase.settings |= {"smtp-password": None, "enable-password-login": True}
+    settings = {"smtp-password": "very-secret", "a-token": "83624512", "enable-password-login": "false"}
+    site.metabase.settings |= {**dict.fromkeys(settings), "enable-password-login": True}
     announced = site.set_up(check=True, settings=settings)
-    assert "very-secret" not in json.dumps(announced)
+    assert "very-secret" not in json.dumps(announced) and "83624512" not in json.dumps(announced)
     assert announced["diff"]["after"]["settings"]["enable-password-login"] == "false"
 
 
 def test_check_mode_tells_what_a_fresh_one_gets(site: Site) -> None:
-    settings = {"site-name": "Lakehouse", "anon-tracking-enabled": True, "site-url": None}
+    settings = {"site-name": None, "anon-tracking-enabled": True, "site-url": None}
     announced = site.set_up(check=True, settings=settings)
+    assert announced["diff"]["after"]["settings"] == {"anon-tracking-enabled": True}
     assert announced["diff"] == site.set_up(settings=settings)["diff"]
+    assert site.metabase.settings["site-name"] == "Metabase" and site.metabase.settings["site-url"] is None
     assert not site.set_up(settings=settings)["changed"]
 
 
