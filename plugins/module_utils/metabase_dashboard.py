@@ -434,7 +434,9 @@ class Target:
     def _parameter(self, slug: str) -> State | None:
         """The filter, which Metabase gives another slug when somebody renames it; else one of that slug."""
         found = (self.dashboard or {}).get("parameters") or []
-        known = [p for p in found if p["id"] == _made_id(slug)] + [p for p in found if p.get("slug") == slug]
+        others = {_made_id(p.slug) for p in self.definition.parameters} - {_made_id(slug)}
+        known = [p for p in found if p["id"] == _made_id(slug)]
+        known += [p for p in found if p.get("slug") == slug and p["id"] not in others]
         return known[0] if known else None
 
     def _parameter_id(self, slug: str) -> str:

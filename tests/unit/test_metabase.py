@@ -285,6 +285,12 @@ def drift_filter_name(site: Site) -> None:
     filters[0] |= {"name": "From when on", "slug": "from_when_on"}
 
 
+def drift_filter_with_the_slug_of_another(site: Site) -> None:
+    filters = next(iter(site.metabase.dashboards.values()))["parameters"]
+    filters.pop()
+    filters[0] |= {"name": "Minutes", "slug": "minutes"}
+
+
 def drift_order_of_tabs(site: Site) -> None:
     next(iter(site.metabase.dashboards.values()))["tabs"].reverse()
     for position, tab in enumerate(next(iter(site.metabase.dashboards.values()))["tabs"]):
