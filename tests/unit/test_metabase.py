@@ -964,7 +964,10 @@ def test_settings_given_as_text_and_as_nothing(ready: Site) -> None:
 
 def test_a_metabase_that_tells_only_of_its_token(ready: Site) -> None:
     real = ready.metabase.get_session_properties
-    older = lambda: {k: v for k, v in real().items() if k != "has-user-setup"}  # noqa: E731
+
+    def older() -> dict[str, Any]:
+        return {key: value for key, value in real().items() if key != "has-user-setup"}
+
     ready.metabase.get_session_properties = older  # type: ignore[method-assign]
     assert not ready.set_up()["changed"]
 
