@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import threading
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lakehouse import config, delta_io, models, pipeline
 from lakehouse.config import Column, Config, Table
+from lakehouse.delta_log import TableLog
 from lakehouse.gold import Gold, forget
 from lakehouse.layout import quoted
 from lakehouse.status import Status
@@ -207,6 +210,37 @@ def test_a_model_that_was_forgotten_is_computed_in_full(shop: Shop) -> None:
     shop.restart()
     shop.refresh()
     shop.check()
+
+
+def test_models_are_computed_in_full_from_a_silver_table_that_was_made_anew(shop: Shop) -> None:
+    """Its versions count from 0 again, and tell nothing of the rows that the models were computed from."""
+    shop.set("orders", [(1, 1, "paid", Decimal("3.10"), "2026-03-01 10:00:00")])
+    shop.refresh()
+    source = shop.config.table("orders")
+    path = shop.config.silver_path(source)
+    before = delta_io.latest_version(shop.spark, path)
+    shutil.rmtree(path.removeprefix("file://"))
+    jvm: Any = shop.spark._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as of a pipeline that starts
+    pipeline.create_tables(shop.spark, shop.config)
+    shop.set("orders", [(2, 1, "placed", Decimal("7.77"), "2026-03-02 10:00:00")])
+    assert delta_io.latest_version(shop.spark, path) == before
+    shop.restart()
+    shop.refresh()
+    shop.check()
+
+
+def test_a_model_that_notes_no_silver_tables_is_computed_in_full(shop: Shop) -> None:
+    """As one that was computed before they were noted."""
+    shop.refresh()
+    model = next(model for model in models.load_all(MODELS) if model.name == "kpis")
+    stored = TableLog(shop.spark, shop.config.gold_path(model.name))
+    stored.note({name: told for name, told in stored.metadata.items() if name != "tables"})
+    before = stored.version
+    for _ in range(2):
+        shop.restart()
+        shop.refresh()
+    assert stored.version == before + 2  # once: the rows, and what they were computed from
 
 
 def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(shop: Shop) -> None:

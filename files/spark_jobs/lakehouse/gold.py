@@ -152,7 +152,8 @@ class GoldModel:
         """Takes from the table's commits what it was computed from, if silver still has the changes since."""
         noted = self._log.metadata if self._log.version >= 0 else {}
         stored: Versions = noted.get("silver", {})
-        # Of a table that was made anew at its path the versions mean something else.
+        # Of a table that was made anew at its path the versions mean something else. A model that does not
+        # note its tables, as models did not at first, is computed in full once: it may be of others.
         self._tables = {
             name: TableLog(self._spark, self._silver_path(name)).id for name in self.model.sources
         }
