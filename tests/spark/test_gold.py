@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lakehouse import config, delta_io, models, pipeline
+from lakehouse import config, delta_io, models, pipeline, requests
 from lakehouse.config import Column, Config, Table
 from lakehouse.delta_log import TableLog
-from lakehouse.gold import Gold, forget
+from lakehouse.gold import Gold, GoldError, forget
 from lakehouse.layout import quoted
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, SparkSession
@@ -310,3 +310,25 @@ def test_columns_may_have_names_that_sql_reads_otherwise(spark: SparkSession, tm
     shop.check()
     (model,) = models.load_all(folder)
     assert {tuple(row) for row in shop.stored(model).collect()} == {("b", "x", 1), ("c", "y", 2)}
+
+
+def test_a_model_that_reads_no_captured_table_is_named_and_stops_no_other(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for source in ("things", "parcels"):
+        front = {"keys": ["id"], "changes": {source: "SELECT id FROM {changes}"}}
+        (folder / f"of_{source}.sql").write_text(f"-- {json.dumps(front)}\nSELECT id FROM {{{source}}}")
+    shop = Shop(spark, tmp_path, (table("things", ("id",), {"id": "bigint"}),), folder)
+    with pytest.raises(GoldError, match=r"these models failed, see the log: of_parcels$"):
+        shop.gold.run(threading.Event(), available_now=True)
+    told = shop.status.as_json()["models"]
+    said = "ModelError: of_parcels.sql: it reads parcels, but lakehouse_tables has things; add the table"
+    assert told["of_parcels"]["error"]["message"].startswith(said)
+    assert told["of_things"]["state"] == "running"
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / requests.ERASE).write_text(json.dumps({"public.things": [{"id": 1}]}))
+    requests.fulfil(spark, shop.config)
+    of_things = TableLog(spark, shop.config.gold_path("of_things"))
+    assert of_things.version > 0 and not of_things.metadata  # forgotten, and nothing fails on the other

@@ -275,9 +275,10 @@ class Gold:
         self._spark = spark
         self._config = config
         self._status = status
-        found = models.load_all(config.gold_models)
-        models.refuse_unknown_sources(found, {table.short_name for table in config.tables})
-        self._models = [_Progress(GoldModel(self._spark, config, model)) for model in found]
+        self._tables = {table.short_name for table in config.tables}
+        self._models = [
+            _Progress(GoldModel(self._spark, config, model)) for model in models.load_all(config.gold_models)
+        ]
         self._countings = [_Counting(QualityCounts(table)) for table in config.tables if table.quality]
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
@@ -300,7 +301,7 @@ class Gold:
         names |= {counting.counts.table.short_name for counting in self._countings}
         versions = {
             name: delta_io.latest_version(self._spark, self._config.silver_path(self._config.table(name)))
-            for name in names
+            for name in names & self._tables  # a model that reads others fails by itself
         }
         silver = Silver(self._spark, self._config, versions)
         began = time.monotonic()
@@ -344,6 +345,7 @@ class Gold:
             return False
         try:
             if not progress.known:
+                models.refuse_unknown_sources([table.model], self._tables)
                 table.recover()
                 current = {name: silver.current(name) for name in table.model.sources}
                 refuse_unrepeatable(self._spark, table.model, current)

@@ -85,8 +85,9 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
         with _changeable(spark, config):
             delta_io.merge(spark, config.bronze_path, wanted, on, f"WHEN MATCHED THEN UPDATE SET {sets}")
         silver.empty(spark, config, table)
+    erased = {config.table(name).short_name for name in rows}
     for model in models.load_all(config.gold_models):
-        if any(config.table(source).name in rows for source in model.sources):
+        if erased & set(model.sources):
             gold.forget(spark, config, model)
 
 
