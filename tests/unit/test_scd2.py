@@ -155,7 +155,7 @@ def without_places(versions: Sequence[Expected]) -> list[Expected]:
     ]
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(stream=spread_batches())
 def test_any_interleaving_of_partitions_gives_the_same_history(
     stream: tuple[list[Event], list[list[Event]]],
