@@ -105,20 +105,25 @@ snapshots = st.dictionaries(
 steps = st.one_of(changes, changes, changes, snapshots)
 
 
+def _redelivered(draw: st.DrawFn, events: list[Event]) -> list[Event]:
+    """Events, of which the last ones come again now and then."""
+    delivered: list[Event] = []
+    done = 0
+    while done < len(events):
+        until = draw(st.integers(done + 1, len(events)))
+        start = draw(st.integers(max(0, done - 5), done))
+        delivered += events[start:until]
+        done = until
+    return delivered
+
+
 @st.composite
 def redelivered_batches(draw: st.DrawFn) -> list[list[Event]]:
     """Any changes, with LSNs in any order, some of them delivered again, cut into any batches."""
     made = draw(st.lists(steps, min_size=1, max_size=12))
     lsns = draw(st.permutations(range(len(made))))
     first = _events(made, lsns, [i // 2 for i in range(len(made))])
-    delivered: list[Event] = []
-    done = 0
-    while done < len(first):
-        until = draw(st.integers(done + 1, len(first)))
-        start = draw(st.integers(max(0, done - 5), done))
-        delivered += first[start:until]
-        done = until
-    stream = [replace(event, offset=offset) for offset, event in enumerate(delivered)]
+    stream = [replace(event, offset=offset) for offset, event in enumerate(_redelivered(draw, first))]
     cuts = sorted(draw(st.sets(st.integers(1, len(stream)), max_size=2)))
     return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
@@ -140,15 +145,8 @@ def spread_batches(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
     lsns = [lsn for run in runs for lsn in draw(st.permutations(run))]
     committed = _events(made, lsns, [i // 2 for i in range(len(made))])
     count = draw(st.integers(2, 3))
-    emitted: list[Event] = []
-    done = 0
-    while done < len(committed):
-        until = draw(st.integers(done + 1, len(committed)))
-        start = draw(st.integers(max(0, done - 5), done))
-        emitted += committed[start:until]
-        done = until
     partitions: list[list[Event]] = [[] for _ in range(count)]
-    for event in emitted:
+    for event in _redelivered(draw, committed):
         at = draw(st.integers(0, count - 1)) if event.key is None else event.key % count
         partitions[at].append(replace(event, partition=at, offset=len(partitions[at])))
     batches = []

@@ -47,7 +47,6 @@ _raw:
 
 import base64
 import functools
-import os
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -72,15 +71,7 @@ class LookupModule(LookupBase):
 
 @functools.cache
 def _client(project: str) -> gcp.Client:
-    return gcp.Client(
-        {
-            "project": project,
-            "service_account_file": os.environ.get("GCP_SERVICE_ACCOUNT_FILE"),
-            "impersonate": os.environ.get("GCP_IMPERSONATE_SERVICE_ACCOUNT"),
-            "endpoints": {},
-            "timeout": 600,
-        }
-    )
+    return gcp.Client(gcp.parameters(project))
 
 
 @functools.cache

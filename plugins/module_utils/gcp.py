@@ -8,6 +8,7 @@ tries again what is worth it, waits for operations, and turns refusals into erro
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import traceback
@@ -68,6 +69,16 @@ ARGUMENTS: Json = {
     "endpoints": {"type": "dict", "default": {}},
     "timeout": {"type": "int", "default": 600},
 }
+
+
+def parameters(project: str) -> Json:
+    """The options of a client where no module reads them: what the environment says, else the defaults."""
+    found: Json = {}
+    for name, spec in ARGUMENTS.items():
+        _function, variables = spec.get("fallback", (None, []))
+        said = [os.environ[variable] for variable in variables if variable in os.environ]
+        found[name] = said[0] if said else spec.get("default")
+    return {**found, "project": project}
 
 
 class GcpError(Exception):

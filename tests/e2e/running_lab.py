@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+STORE = "http://172.30.77.10:4443"
+"""The object store, as the nodes reach it."""
 T = TypeVar("T")
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default/"
 FLAVOR = ("Metadata-Flavor", "Google")
+OF_ONE_HOP = {"connection", "transfer-encoding", "content-length"}
 SECONDS = 240
 """A token's life. Google's clients renew one that has less than 225 s to go."""
 
@@ -91,20 +92,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self, body: bytes) -> None:
         """Ask the store, and give its answer as one's own, the places of uploads included."""
-        drop = {"host", "authorization", "connection", "transfer-encoding", "content-length"}
+        drop = {"host", "authorization", *OF_ONE_HOP}
         headers = {name: value for name, value in self.headers.items() if name.lower() not in drop}
         connection = http.client.HTTPConnection(urlsplit(self.store).netloc, timeout=60)
         try:
             connection.request(self.command, self.path, body, headers)
             told = connection.getresponse()
-            drop = {"connection", "transfer-encoding", "content-length"}
             self.answer(
                 told.status,
                 told.read(),
                 *(
                     (name, value.replace(self.store, f"http://{self.headers['Host']}"))
                     for name, value in told.getheaders()
-                    if name.lower() not in drop
+                    if name.lower() not in OF_ONE_HOP
                 ),
             )
         finally:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.running_lab import STORE
+
 RACES = 50
 WRITERS = 4
 PROGRAM = """
@@ -59,8 +61,7 @@ print(json.dumps(outcomes))
 @pytest.mark.parametrize("kind", ["media", "resumable"])
 def test_one_creator_wins(lab: Any, kind: str, request: pytest.FixtureRequest) -> None:
     """Of creators that race for a new object exactly one wins, its content stays, the others are told."""
-    store = "http://172.30.77.10:4443"
-    words = [store, "lakehouse", kind, str(RACES), str(WRITERS), str(id(request))]
+    words = [STORE, "lakehouse", kind, str(RACES), str(WRITERS), str(id(request))]
     outcomes = json.loads(lab.run("node1", "python3", "-c", PROGRAM, *words))
     assert len(outcomes) == RACES
     for race, outcome in enumerate(outcomes):

@@ -1,6 +1,7 @@
 """Two Spark writers append to one Delta table on the lab's object store: every commit is there.
 
-With the settings of a virtual machine: the connector takes its credentials from the metadata server.
+Once with the lab's settings, and once with those of a virtual machine: the connector takes its credentials
+from the metadata server.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running_lab import Lab
+from tests.e2e.running_lab import STORE, Lab
 
-STORE = "http://172.30.77.10:4443"
 SERVICE_ACCOUNT = Path(__file__).with_name("service_account.py").read_text()
 
 SECONDS = 60

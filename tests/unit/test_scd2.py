@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import deliveries
 import pytest
-from deliveries import TABLE
+from deliveries import TABLE, without_places
 from hypothesis import HealthCheck, given, settings
 from lakehouse import scd2
 from lakehouse.deliveries import Deliveries
@@ -17,32 +17,52 @@ from oracle import Event, history
 from oracle import Version as Expected
 from streams import CASES, in_order, redelivered_batches, spread_batches
 
+TRACKED = [TABLE.column_names.index(name) for name in TABLE.tracked]
+
 
 def fold_in_batches(batches: Sequence[Sequence[Event]]) -> list[Expected]:
     """What the pure steps make of batches, each of them starting from what the one before left."""
-    heads: dict[Key, Version] = {}
-    closed: dict[tuple[Key, int], Version] = {}
-    seen = Deliveries()
-    delivered: list[scd2.Event] = []
+    table = MemoryTable()
     for batch in batches:
-        events = list(Events(TABLE).of(deliveries.rows(batch)))
-        assert not any(seen.may_know(event) for event in events)
-        touched = {event.key: heads[event.key] for event in events if event.key in heads}
-        delivered += events
-        tracked = [TABLE.column_names.index(name) for name in TABLE.tracked]
-        fold = Fold(tracked, touched, open_heads(heads), in_snapshot(delivered))
-        fold.apply(first_deliveries(events, seen.knows))
+        table.apply(list(Events(TABLE).of(deliveries.rows(batch))))
+    return table.history()
+
+
+class MemoryTable:
+    """A table in memory; `delivered` is what bronze has."""
+
+    def __init__(self) -> None:
+        self.heads: dict[Key, Version] = {}
+        self.closed: dict[tuple[Key, int], Version] = {}
+        self.seen = Deliveries()
+        self.delivered: list[scd2.Event] = []
+
+    def apply(self, events: list[scd2.Event]) -> None:
+        assert not any(self.seen.may_know(event) for event in events)
+        self.delivered += events
+        new = list(first_deliveries(events, self.seen.knows))
+        fold = self.fold({event.key: self.heads[event.key] for event in events if event.key in self.heads})
+        fold.apply(new)
         for key, change in fold.changes:
-            assert change.before == heads.get(key)
+            assert change.before == self.heads.get(key)
             assert change.head is not None
-            heads[key] = change.head
+            self.heads[key] = change.head
             for version in change.closed:
-                assert (key, version.number) not in closed
-                closed[key, version.number] = version
-        seen = seen.after(events)
-    found = [*closed.items(), *(((key, head.number), head) for key, head in heads.items())]
-    assert len({place for place, _ in found}) == len(found)
-    return [deliveries.expected(version) for _, version in sorted(found)]
+                assert (key, version.number) not in self.closed
+                self.closed[key, version.number] = version
+        self.seen = self.seen.after(events)
+        self.applied(new)
+
+    def fold(self, touched: dict[Key, Version]) -> Fold:
+        return Fold(TRACKED, touched, open_heads(self.heads), in_snapshot(self.delivered))
+
+    def applied(self, events: list[scd2.Event]) -> None:
+        """These have been applied."""
+
+    def history(self) -> list[Expected]:
+        found = [*self.closed.items(), *(((key, head.number), head) for key, head in self.heads.items())]
+        assert len({place for place, _ in found}) == len(found)
+        return [deliveries.expected(version) for _, version in sorted(found)]
 
 
 def open_heads(heads: dict[Key, Version]):  # type: ignore[no-untyped-def]
@@ -100,59 +120,32 @@ def test_any_batching_and_redelivery_gives_the_same_history(batches: list[list[E
 def fold_spread(batches: Sequence[Sequence[Event]]) -> list[Expected]:
     """What the pure steps make of the batches of several partitions, anew where they ask for it."""
     table = SpreadTable()
-    delivered: list[scd2.Event] = []
     for batch in batches:
-        events = list(Events(TABLE).of(deliveries.rows(batch)))
-        delivered += events
         try:
-            table.apply(events, delivered)
+            table.apply(list(Events(TABLE).of(deliveries.rows(batch))))
         except scd2.OutOfOrder:
+            everything = sorted(table.delivered, key=lambda event: event.mark.position)
             table = SpreadTable()
-            table.apply(sorted(delivered, key=lambda event: event.mark.position), delivered)
+            table.apply(everything)
     return table.history()
 
 
-class SpreadTable:
-    """A table in memory."""
+class SpreadTable(MemoryTable):
+    """One whose events come by several partitions."""
 
     def __init__(self) -> None:
-        self.heads: dict[Key, Version] = {}
-        self.closed: dict[tuple[Key, int], Version] = {}
-        self.seen = Deliveries()
+        super().__init__()
         self.ends: list[scd2.Mark] = []
 
-    def apply(self, events: Sequence[scd2.Event], delivered: list[scd2.Event]) -> None:
-        touched = {event.key: self.heads[event.key] for event in events if event.key in self.heads}
-        tracked = [TABLE.column_names.index(name) for name in TABLE.tracked]
-        fold = SpreadFold(
-            tracked, touched, open_heads(self.heads), in_snapshot(delivered), self.ends, [], self._after
-        )
-        new = list(first_deliveries(events, self.seen.knows))
-        fold.apply(new)
-        for key, change in fold.changes:
-            assert change.before == self.heads.get(key)
-            assert change.head is not None
-            self.heads[key] = change.head
-            for version in change.closed:
-                assert (key, version.number) not in self.closed
-                self.closed[key, version.number] = version
-        self.ends = [*self.ends, *(event.mark for event in new if event.ends_others)]
-        self.seen = self.seen.after(events)
+    def fold(self, touched: dict[Key, Version]) -> Fold:
+        known = open_heads(self.heads), in_snapshot(self.delivered)
+        return SpreadFold(TRACKED, touched, *known, self.ends, [], self._after)
+
+    def applied(self, events: list[scd2.Event]) -> None:
+        self.ends += [event.mark for event in events if event.ends_others]
 
     def _after(self, end: scd2.Mark) -> list[tuple[Key, Version]]:
         return [(key, head) for key, head in self.heads.items() if head.applied.lsn > end.lsn]
-
-    def history(self) -> list[Expected]:
-        found = [*self.closed.items(), *(((key, head.number), head) for key, head in self.heads.items())]
-        return [deliveries.expected(version) for _, version in sorted(found)]
-
-
-def without_places(versions: Sequence[Expected]) -> list[Expected]:
-    """What has come by other partitions has other offsets."""
-    return [
-        replace(version, from_offset=0, to_offset=None if version.to_offset is None else 0)
-        for version in versions
-    ]
 
 
 @settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

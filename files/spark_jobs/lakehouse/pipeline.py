@@ -53,16 +53,24 @@ def create_tables(spark: SparkSession, config: Config) -> None:
 def run_now(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -> None:
     """Brings layers up to what is there at present, one after the other, and ends."""
     create_tables(spark, config)
-    status = Status(layers)
+    failures = _in_turn(spark, config, Status(layers), layers, threading.Event())
+    if failures:
+        raise failures[0]
+
+
+def _in_turn(
+    spark: SparkSession, config: Config, status: Status, layers: tuple[str, ...], stop: threading.Event
+) -> list[Exception]:
+    """Brings layers up to what is there at present; one that fails stops none that comes after."""
     failures: list[Exception] = []
     for name in layers:
         try:
-            LAYER_TYPES[name](spark, config, status).run(threading.Event(), available_now=True)
+            LAYER_TYPES[name](spark, config, status).run(stop, available_now=True)
         except Exception as error:  # of a table: what comes next goes on with the others
             log.exception("%s failed", name)
+            status.failed(name, error)
             failures.append(error)
-    if failures:
-        raise failures[0]
+    return failures
 
 
 def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -> None:
@@ -145,19 +153,11 @@ class Batches:
                 asked = None
 
     def _batch(self, stop: threading.Event) -> bool:
-        failed = False
-        for name in schedule.LAYERS:
-            try:
-                LAYER_TYPES[name](self._spark, self._config, self._status).run(stop, available_now=True)
-            except Exception as error:  # of a table: gold goes on with the others
-                log.exception("%s failed", name)
-                self._status.failed(name, error)
-                failed = True
-        if failed:
+        if _in_turn(self._spark, self._config, self._status, schedule.LAYERS, stop):
             log.info("next try in %.0f s", self._backoff.failed())
-        else:
-            self._backoff.succeeded()
-        return not failed
+            return False
+        self._backoff.succeeded()
+        return True
 
 
 def _lives(spark: SparkSession) -> bool:

@@ -128,7 +128,7 @@ class Fold:
         self._tracked: Callable[[Row], Any] = itemgetter(*tracked) if tracked else lambda _: None
         self._heads = heads
         self._open_heads = open_heads
-        self._in_snapshot = in_snapshot
+        self._in_snapshot = cache(in_snapshot)
         self._changes: dict[Key, Change] = {}
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -138,11 +138,7 @@ class Fold:
                 end = self._end_what_is_gone if event.ends_snapshot else self._truncate
                 end(event.mark)
                 continue
-            change = self._change(event.key)
-            if event.mark.op == "d":
-                self._end(change, event.mark)
-            else:
-                self._put(change, event)
+            self._step(self._change(event.key), event)
             if event.ends_snapshot:
                 self._end_what_is_gone(event.mark)
 
@@ -167,16 +163,19 @@ class Fold:
     def _end_what_is_gone(self, snapshot: Mark) -> None:
         """Ends what was open and is not in a snapshot: nobody looked when it was deleted."""
 
-        @cache  # of a first snapshot all heads are, and nobody has to look
-        def there() -> Collection[Key]:
-            return self._in_snapshot(snapshot)
-
+        # Of a first snapshot all heads are: nobody has to look what was in it.
         for key, head in self._open_heads():
-            if not _is_of(head, snapshot) and key not in there():
+            if not _is_of(head, snapshot) and key not in self._in_snapshot(snapshot):
                 self._changes.setdefault(key, Change(before=head, head=head))
         for key, change in self._changes.items():
-            if not _is_of(change.head, snapshot) and key not in there():
+            if not _is_of(change.head, snapshot) and key not in self._in_snapshot(snapshot):
                 self._end(change, snapshot)
+
+    def _step(self, change: Change, event: Event) -> None:
+        if event.mark.op == "d":
+            self._end(change, event.mark)
+        else:
+            self._put(change, event)
 
     def _end(self, change: Change, mark: Mark) -> None:
         if change.head is not None and change.head.ended is None:
@@ -243,7 +242,7 @@ class SpreadFold(Fold):
             foreseen: What is known to end rows of the table in later ones.
             heads_after: Gives the heads that an event touched last that follows such an end.
         """
-        super().__init__(tracked, heads, open_heads, cache(in_snapshot))
+        super().__init__(tracked, heads, open_heads, in_snapshot)
         self._applied = {_order(end) for end in ends}
         self._foreseen = {_order(end) for end in foreseen}
         self._ends = [*ends, *foreseen]
@@ -269,10 +268,7 @@ class SpreadFold(Fold):
             change = self._change(event.key)
             self._undo_end(change, event.mark)
             self._end_before(event.key, change, event.mark)
-            if event.mark.op == "d":
-                self._end(change, event.mark)
-            else:
-                self._put(change, event)
+            self._step(change, event)
         if new:
             for key, head in self._open_heads():
                 self._changes.setdefault(key, Change(before=head, head=head))
@@ -291,15 +287,19 @@ class SpreadFold(Fold):
     def _follows(self, end: Mark, key: Key, head: Version) -> bool:
         """Whether an end that comes late changes what came before a head, or how it began."""
         began_later = head.number == 1 and _order(head.began) > _order(end)
-        return not began_later and (end.op == "t" or key not in self._in_snapshot(end))
+        return not began_later and self._concerns(end, key)
+
+    def _concerns(self, end: Mark, key: Key) -> bool:
+        """Whether an end is one of the key's row: of a truncate, or of a snapshot that does not have it."""
+        return end.op == "t" or key not in self._in_snapshot(end)
 
     def _undo_end(self, change: Change, mark: Mark) -> None:
         """Opens a row again of which an event came late that precedes what ended it."""
         head = change.head
         if head is None or head.ended is None or head.ended.op not in ("t", "r"):
             return
-        of_that_snapshot = mark.op == head.ended.op == "r" and _order(mark)[:2] == _order(head.ended)[:2]
-        if of_that_snapshot or _order(mark)[:2] < _order(head.ended)[:2]:
+        of_that_snapshot = mark.op == head.ended.op == "r" and _at(mark) == _at(head.ended)
+        if of_that_snapshot or _at(mark) < _at(head.ended):
             change.head = head._replace(ended=None)
 
     def _end_before(self, key: Key, change: Change, mark: Mark | None = None) -> None:
@@ -307,16 +307,20 @@ class SpreadFold(Fold):
         for end in self._ends:
             if change.head is None or change.head.ended is not None:
                 return
-            if mark is not None and _order(end)[:2] >= _order(mark)[:2]:
+            if mark is not None and _at(end) >= _at(mark):
                 return
-            if _order(end)[:2] > _order(change.head.applied)[:2] and (
-                end.op == "t" or key not in self._in_snapshot(end)
-            ):
+            if _at(end) > _at(change.head.applied) and self._concerns(end, key):
                 self._end(change, end)
 
 
+def _at(mark: Mark) -> tuple[str, int]:
+    """Where in the source's log an event is."""
+    return (mark.position.epoch, mark.lsn)
+
+
 def _order(mark: Mark) -> tuple[str, int, str]:
-    return (mark.position.epoch, mark.lsn, mark.op)
+    """That, and what tells an end from others there."""
+    return (*_at(mark), mark.op)
 
 
 def _merged(events: Sequence[Event]) -> Iterator[Event]:
@@ -330,7 +334,7 @@ def _merged(events: Sequence[Event]) -> Iterator[Event]:
             partitions.setdefault(event.mark.position[:2], []).append(event)
     return heapq.merge(
         *partitions.values(),
-        key=lambda event: (event.mark.position.epoch, event.mark.lsn, event.mark.op != "d"),
+        key=lambda event: (_at(event.mark), event.mark.op != "d"),
     )
 
 
