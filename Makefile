@@ -53,16 +53,21 @@ down: venv  ## remove the lab and keep its data; PURGE=1 removes the data too
 	@$(PLAY) lab/docker.yml lab/down.yml -e purge=$(if $(filter 1 yes true,$(PURGE)),true,false)
 
 .PHONY: test
-test: image jars lint  ## all tests but the long ones: what CI runs
+test: prepared  ## all tests but the long ones: what CI runs
 	@$(SIDE_BY_SIDE)
 
 .PHONY: test-all
-test-all: image jars lint  ## all tests
+test-all: prepared  ## all tests
 	@CDC_LONG_TESTS=1 $(SIDE_BY_SIDE)
 
 .PHONY: test-fast
 test-fast: jars lint  ## what needs no Docker
 	@$(SIDE_BY_SIDE) tests/unit tests/spark
+
+# Downloads wait, linters compute.
+.PHONY: prepared
+prepared: venv
+	@$(MAKE) -j 3 image jars lint
 
 .PHONY: bench
 bench: jars  ## what the work costs: a table, and build/bench/results.json

@@ -153,6 +153,15 @@ class Shop:
             assert sorted(map(str, stored.collect())) == sorted(map(str, computed.collect())), model.name
 
 
+def small_shop(spark: SparkSession, folder: Path) -> Shop:
+    """With two models, for what does not depend on which they are."""
+    gold_models = folder / "models"
+    gold_models.mkdir()
+    for name in ("customer_value", "kpis"):
+        shutil.copy(MODELS / f"{name}.sql", gold_models)
+    return Shop(spark, folder, gold_models=gold_models)
+
+
 def random_shop(dice: random.Random) -> dict[str, Rows]:
     def at(kind: int) -> str:
         return f"2026-03-{1 + kind % 3:02d} 10:0{kind % 4}:00"
@@ -176,24 +185,30 @@ def random_shop(dice: random.Random) -> dict[str, Rows]:
 
 
 @pytest.fixture
-def shop(spark: SparkSession, tmp_path: Path) -> Shop:
+def whole_shop(spark: SparkSession, tmp_path: Path) -> Shop:
+    """With every model that the collection brings."""
     return Shop(spark, tmp_path)
 
 
+@pytest.fixture
+def shop(spark: SparkSession, tmp_path: Path) -> Shop:
+    return small_shop(spark, tmp_path)
+
+
 @pytest.mark.parametrize("turns", [2, pytest.param(6, marks=pytest.mark.long)])
-def test_refreshed_by_keys_is_computed_in_full(shop: Shop, turns: int) -> None:
+def test_refreshed_by_keys_is_computed_in_full(whole_shop: Shop, turns: int) -> None:
     dice = random.Random(7)
-    shop.refresh()
+    whole_shop.refresh()
     for turn in range(turns):
         for name, rows in random_shop(dice).items():
             if dice.random() < 0.8:
-                shop.set(name, rows)
+                whole_shop.set(name, rows)
             if dice.random() < 0.2:
-                shop.refresh()  # between the tables of one change: gold sees an order without its items
+                whole_shop.refresh()  # between the tables of one change: gold sees an order without its items
         if turn == turns - 1:
-            shop.restart()
-        shop.refresh()
-        shop.check()
+            whole_shop.restart()
+        whole_shop.refresh()
+        whole_shop.check()
 
 
 def test_a_model_that_was_forgotten_is_computed_in_full(shop: Shop) -> None:
@@ -258,20 +273,20 @@ def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(shop: 
     shop.check()
 
 
-def test_a_model_follows_the_types_of_silver(shop: Shop) -> None:
+def test_a_model_follows_the_types_of_silver(whole_shop: Shop) -> None:
     rows = random_shop(random.Random(4))
     for name in rows:
-        shop.set(name, rows[name])
-    shop.refresh()
-    path = shop.config.silver_path(shop.config.table("products"))
-    shop.spark.sql(f"ALTER TABLE delta.`{path}` ALTER COLUMN price TYPE decimal(14,4)")
-    shop.set("products", [(*row[:4], Decimal("9.99"), row[5]) for row in rows["products"]])
-    shop.refresh()
-    shop.check()
+        whole_shop.set(name, rows[name])
+    whole_shop.refresh()
+    path = whole_shop.config.silver_path(whole_shop.config.table("products"))
+    whole_shop.spark.sql(f"ALTER TABLE delta.`{path}` ALTER COLUMN price TYPE decimal(14,4)")
+    whole_shop.set("products", [(*row[:4], Decimal("9.99"), row[5]) for row in rows["products"]])
+    whole_shop.refresh()
+    whole_shop.check()
     for model in models.load_all(MODELS):
         types = [
             {field.name: field.dataType for field in rows.schema}
-            for rows in (shop.stored(model), shop.computed(model))
+            for rows in (whole_shop.stored(model), whole_shop.computed(model))
         ]
         assert types[0] == types[1], model.name
 

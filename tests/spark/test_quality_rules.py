@@ -20,7 +20,7 @@ from lakehouse.quality_counts import QualityCounts
 from lakehouse.status import Status
 from pyspark.sql import SparkSession
 from streams import TRUNCATE, delete, in_order, put
-from test_gold import Rows, Shop
+from test_gold import Rows, small_shop
 from test_silver import Lake
 
 RULES = [
@@ -158,7 +158,7 @@ def test_each_type_is_compared_exactly(
 
 
 def test_the_pipelines_status_has_the_counts(spark: SparkSession, tmp_path: Path) -> None:
-    shop = Shop(spark, tmp_path)
+    shop = small_shop(spark, tmp_path)
     rules = [{"column": "amount", "min": 5}, {"column": "status", "in": ["placed", "paid", "delivered"]}]
     tables = tuple(
         ruled(table, rules) if table.short_name == "orders" else table for table in shop.config.tables
@@ -176,7 +176,7 @@ def test_the_pipelines_status_has_the_counts(spark: SparkSession, tmp_path: Path
 
 
 def test_counts_that_fail_are_told_and_stop_no_model(spark: SparkSession, tmp_path: Path) -> None:
-    shop = Shop(spark, tmp_path)
+    shop = small_shop(spark, tmp_path)
     (orders,) = (table for table in shop.config.tables if table.short_name == "orders")
     broken = replace(orders, quality=(quality.Rule("r", "gone", "`gone` IS NULL"),))
     tables = tuple(broken if table is orders else table for table in shop.config.tables)
@@ -194,7 +194,7 @@ def test_counts_that_fail_are_told_and_stop_no_model(spark: SparkSession, tmp_pa
 def test_counts_that_failed_are_tried_again_also_when_nothing_changes(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop, stop, tries = Shop(spark, tmp_path), threading.Event(), []
+    shop, stop, tries = small_shop(spark, tmp_path), threading.Event(), []
     rules = [{"column": "amount", "min": 5}]
     tables = tuple(
         ruled(table, rules) if table.short_name == "orders" else table for table in shop.config.tables
