@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 from collections import Counter
@@ -15,7 +14,7 @@ from typing import Any
 import deliveries
 import pytest
 from deliveries import TABLE, without_places
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lakehouse import bronze, config, delta_io, pipeline, silver
 from lakehouse.config import Config
@@ -26,6 +25,8 @@ from lakehouse.status import Status
 from oracle import Event, Version, history
 from pyspark.sql import SparkSession
 from streams import TRUNCATE, delete, in_order, put, redelivered_batches, snapshot, spread_batches
+
+from tests.examples import examples
 
 
 class Lake:
@@ -445,13 +446,7 @@ def empty(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-@settings(
-    max_examples=int(os.environ.get("CDC_DELTA_EXAMPLES", "200")),
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],  # to make a failure smaller takes an hour here
-    suppress_health_check=list(HealthCheck),
-)
+@examples(200, make_smaller=False)
 @given(batches=redelivered_batches(), restarts=st.sets(st.integers(0, 3)))
 def test_any_batching_and_redelivery_on_delta(
     spark: SparkSession,
@@ -483,13 +478,7 @@ def versions_of(
         shutil.rmtree(folder)
 
 
-@settings(
-    max_examples=int(os.environ.get("CDC_DELTA_EXAMPLES", "200")) // 10,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@examples(20, make_smaller=False)
 @given(stream=spread_batches(), restarts=st.sets(st.integers(0, 3)))
 def test_any_interleaving_of_partitions_on_delta(
     spark: SparkSession,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import deliveries
 import pytest
 from deliveries import TABLE, without_places
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from lakehouse import scd2
 from lakehouse.deliveries import Deliveries
 from lakehouse.events import Events
@@ -16,6 +16,8 @@ from lakehouse.scd2 import Fold, Key, SpreadFold, Version, first_deliveries
 from oracle import Event, history
 from oracle import Version as Expected
 from streams import CASES, in_order, redelivered_batches, spread_batches
+
+from tests.examples import examples
 
 TRACKED = [TABLE.column_names.index(name) for name in TABLE.tracked]
 
@@ -111,7 +113,7 @@ def test_rows_of_one_statement_share_an_lsn() -> None:
     assert len(found) == 5
 
 
-@settings(max_examples=5000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(5000)
 @given(batches=redelivered_batches())
 def test_any_batching_and_redelivery_gives_the_same_history(batches: list[list[Event]]) -> None:
     assert fold_in_batches(batches) == history([event for batch in batches for event in batch])
@@ -148,7 +150,7 @@ class SpreadTable(MemoryTable):
         return [(key, head) for key, head in self.heads.items() if head.applied.lsn > end.lsn]
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(1000)
 @given(stream=spread_batches())
 def test_any_interleaving_of_partitions_gives_the_same_history(
     stream: tuple[list[Event], list[list[Event]]],
