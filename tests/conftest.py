@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("tests")
 def pytest_configure(config: pytest.Config) -> None:
     """Name the markers."""
     config.addinivalue_line("markers", "long: run by `make test-all` only")
+    config.addinivalue_line("markers", "slow: left out by `make test-fast`")
 
 
 # What shares something slow to set up, by folder: one process runs all of it. The lab takes longest.

@@ -16,6 +16,8 @@ from lakehouse.config import Column
 from pyspark.sql import SparkSession
 from test_silver import Lake
 
+pytestmark = pytest.mark.slow
+
 ID, STATUS, NOTE = (replace(column, number=at) for at, column in enumerate(TABLE.columns, 1))
 
 

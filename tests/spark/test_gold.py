@@ -21,6 +21,8 @@ from lakehouse.layout import quoted
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, SparkSession
 
+pytestmark = pytest.mark.slow
+
 MODELS = Path(__file__).resolve().parents[2] / "files" / "gold"
 TIME = "timestamp with time zone"
 Rows = list[tuple[object, ...]]

@@ -16,6 +16,8 @@ import pytest
 from chain import Chain, changes
 from lakehouse import pipeline
 
+pytestmark = pytest.mark.slow
+
 
 def die(chain: Chain, point: str) -> None:
     runner = [sys.executable, dying.__file__, str(chain.settings_file), point]
@@ -23,25 +25,31 @@ def die(chain: Chain, point: str) -> None:
     assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, f"died at: {point}\n"), ended.stderr
 
 
-SHORT = {
-    "bronze: committed, Spark's batch is not",
-    "silver: committed, the heads are not",
-    "gold: committed",
-}
-"""Where most would be lost or doubled."""
+def test_killed_in_each_layer_one_after_another(chain: Chain) -> None:
+    """Where most would be lost or doubled; each starts with what the one before left behind."""
+    events = changes(1, 150)
+    for number, point in enumerate(
+        (
+            "bronze: committed, Spark's batch is not",
+            "silver: committed, the heads are not",
+            "gold: committed",
+        )
+    ):
+        chain.send(events[max(0, 50 * number - 20) : 50 * (number + 1)])  # Debezium, too, started again
+        die(chain, point)
+    chain.run()
+    chain.check()
 
 
-@pytest.mark.parametrize(
-    "point",
-    [pytest.param(point, marks=() if point in SHORT else pytest.mark.long) for point in dying.POINTS],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("point", dying.POINTS)
 def test_killed_at(chain: Chain, point: str) -> None:
     events = changes(list(dying.POINTS).index(point), 150)
     chain.send(events[:60])
     chain.run()
     chain.send(events[60:110])
     die(chain, point)
-    chain.send(events[90:])  # Debezium, too, started again
+    chain.send(events[90:])
     chain.run()
     chain.check()
 

@@ -18,6 +18,8 @@ from streams import in_order, put
 from test_requests import MODEL
 from test_silver import Lake
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = "'delta.deletedFileRetentionDuration' = 'interval 0 hours'"
 EVENTS = in_order(put(1, "a", op="c"), put(1, "b"), put(2, "a", op="c"), put(1, "c"), put(2, "b"))
 

@@ -23,6 +23,8 @@ from streams import TRUNCATE, delete, in_order, put
 from test_gold import Rows, small_shop
 from test_silver import Lake
 
+pytestmark = pytest.mark.slow
+
 RULES = [
     {"column": "status", "in": ["a", "it's $a{b}\\ é😀"]},
     {"column": "note", "not_null": True},

@@ -14,6 +14,8 @@ from lakehouse.repeatable import refuse_unrepeatable
 from pyspark.sql import DataFrame, SparkSession
 from test_gold import MODELS, Shop
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = (
     "id bigint, place string, at timestamp, weight double, share float, units int, parts bigint, "
     "price decimal(12,2)"

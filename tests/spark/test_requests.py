@@ -17,6 +17,8 @@ from pyspark.sql import SparkSession
 from streams import delete, in_order, put
 from test_silver import Lake
 
+pytestmark = pytest.mark.slow
+
 MODEL = """-- keys: [status]
 -- changes:
 --   things: SELECT status FROM {changes}

@@ -478,7 +478,7 @@ def versions_of(
         shutil.rmtree(folder)
 
 
-@examples(20, make_smaller=False)
+@examples(6, make_smaller=False)
 @given(stream=spread_batches(), restarts=st.sets(st.integers(0, 3)))
 def test_any_interleaving_of_partitions_on_delta(
     spark: SparkSession,

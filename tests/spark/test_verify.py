@@ -15,6 +15,8 @@ from lakehouse_verify.finding import Finding
 from lakehouse_verify.rows import Column, Reader, RunSql, Spark, Table, column_types, differing_keys
 from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 TOPIC = "cdc.public.orders"
 ORDERS = Table("public.orders", (Column("order_id", "bigint"), Column("status", "text")), ("order_id",))
 EVENTS = "epoch string, topic string, `partition` int, `offset` bigint, op string, value string"

@@ -18,6 +18,8 @@ from lakehouse_verify.gold_queries import QUERIES, Query
 from lakehouse_verify.rows import RunSql
 from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 MODELS = {model.name: model for model in models.load_all(Path(__file__).parents[2] / "files/gold")}
 TIMES = "created_at timestamp, updated_at timestamp"
 TABLES = {

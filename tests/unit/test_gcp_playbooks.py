@@ -19,6 +19,8 @@ from tests.gcp.cloud import Cloud
 from tests.gcp.run import ROOT, ansible
 from tests.gcp.server import PROJECT, serve
 
+pytestmark = pytest.mark.slow
+
 ADMIN = "user:admin@example.com"
 SETTINGS = {
     "gcp_admins": [ADMIN],

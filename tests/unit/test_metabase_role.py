@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.metabase_standin import MetabaseStandIn, serving
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SQL = "select day, orders from gold.kpis where 1 = 1 [[and day >= {{since}}]]"
