@@ -24,7 +24,9 @@ PLAY = """
 - hosts: localhost
   gather_facts: false
   tasks:
-    - ansible.builtin.include_role: {name: cdc.lakehouse.metabase, tasks_from: content}
+    - ansible.builtin.include_role:
+        name: cdc.lakehouse.metabase
+        tasks_from: "{{ tasks | default('content') }}"
 """
 
 
@@ -33,17 +35,26 @@ def definition(name: str, card: str, refresh: int) -> dict[str, Any]:
     return {"name": name, "refresh": refresh, "parameters": [SINCE], "cards": [{"name": card, **CARD}]}
 
 
-def play(folder: Path, url: str, *options: str, fails: bool = False) -> str:
-    """Run the role's entry point; its output."""
+def play(folder: Path, url: str, *options: str, fails: bool = False, **changes: str) -> str:
+    """Run the role's entry point; its output.
+
+    Args:
+        folder: Where the play and the dashboards are.
+        url: Where the stand-in listens.
+        options: Of ansible-playbook.
+        fails: Whether the play must fail.
+        changes: Variables that are others than usual.
+    """
     settings = {
         "metabase_jar_url": "https://example.com/metabase.jar",
+        "lakehouse_address": "127.0.0.1",
         "metabase_port": int(url.rpartition(":")[2]),
         "metabase_dashboards_dir": str(folder / "dashboards"),
         "lakehouse_secret_metabase_admin": "Administrator-5Pn1",
         "lakehouse_secret_thrift_bi": "bi-password",
         "lakehouse_thrift_host": "node2",
-        "lakehouse_address": "172.30.77.13",
         "__metabase_data_dir": str(folder),
+        **changes,
     }
     (folder / "play.yml").write_text(PLAY)
     # The unit runs, and its data is there.
@@ -85,9 +96,8 @@ def test_it_brings_the_dashboards_and_tells_where_they_are(tmp_path: Path) -> No
         assert not metabase.writes
         first = play(tmp_path, url, "--diff", "-vvv")
         assert "changed=3" in first
-        port = url.rpartition(":")[2]
         for number, refresh in zip(metabase.dashboards, (60, 300), strict=True):
-            assert f"http://172.30.77.13:{port}/dashboard/{number}#refresh={refresh}" in first
+            assert f"{url}/dashboard/{number}#refresh={refresh}" in first
         assert {card["dataset_query"]["native"]["query"] for card in metabase.cards.values()} == {SQL}
         assert metabase.settings["anon-tracking-enabled"] is False
         assert "changed=0" in play(tmp_path, url)
@@ -105,3 +115,21 @@ def test_two_cards_of_a_name_are_refused_before_anything_is_sent(tmp_path: Path)
         output = play(tmp_path, url, fails=True)
     assert "are called Per day" in " ".join(output.split())
     assert not metabase.requests
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"metabase_address": "0.0.0.0"}, "metabase_address is '0.0.0.0', which is every network"),
+        ({"metabase_address": ""}, "metabase_address is '', which is every network"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, str], complaint: str) -> None:
+    good = {
+        "tasks": "preflight",
+        "metabase_jar_checksum": "0" * 64,
+        "metabase_database_password": "database-3Jc5",
+        "metabase_encryption_key": "encryption-8Qw2-1Zx6",
+    }
+    output = play(tmp_path, "http://127.0.0.1:3000", fails=True, **good, **changes)
+    assert complaint in " ".join(output.split())
