@@ -205,6 +205,7 @@ class MetabaseStandIn:
             value = default
         elif key == "site-url":
             value = value.rstrip("/")
+            value = value if value.startswith("http") else f"http://{value}"
         elif isinstance(value, str) and isinstance(default, bool | int):
             try:
                 value = json.loads(value.lower())

@@ -38,11 +38,16 @@ def bring(client: Metabase, wanted: Wanted, *, check: bool = False) -> dict[str,
         The module's result: C(changed), C(set_up), C(diff).
 
     Raises:
-        MetabaseError: It was set up by somebody else, or a setting cannot be set here.
+        MetabaseError: It was set up by somebody else, or a setting is wrong or cannot be set here.
     """
     if wanted.settings.get("site-url") is not None:
-        # As Metabase keeps it.
+        # As Metabase keeps it; without a scheme it would put http:// before it.
         url = str(wanted.settings["site-url"]).rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise MetabaseError(
+                f"The setting site-url is {url!r}, and must begin with http:// or https://: the address by "
+                "which people reach Metabase."
+            )
         wanted = replace(wanted, settings={**wanted.settings, "site-url": url})
     properties = client.properties()
     # Older ones tell only of the token, which is gone with the first user.

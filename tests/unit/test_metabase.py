@@ -962,6 +962,14 @@ def test_settings_given_as_text_and_as_nothing(ready: Site) -> None:
         assert key in message and value in message
 
 
+def test_an_address_of_the_site_without_a_scheme_is_refused(site: Site) -> None:
+    """Metabase would put http:// before it, and each run would change it again."""
+    for check in (True, False):
+        message = site.set_up(check=check, settings={"site-url": "node3:3000"})["msg"]
+        assert "site-url is 'node3:3000', and must begin with http:// or https://" in message
+    assert not site.metabase.requests
+
+
 def test_a_metabase_that_tells_only_of_its_token(ready: Site) -> None:
     real = ready.metabase.get_session_properties
 

@@ -122,6 +122,10 @@ def test_two_cards_of_a_name_are_refused_before_anything_is_sent(tmp_path: Path)
     [
         ({"metabase_address": "0.0.0.0"}, "metabase_address is '0.0.0.0', which is every network"),
         ({"metabase_address": ""}, "metabase_address is '', which is every network"),
+        (
+            {"metabase_site_url": "lakehouse.example"},
+            "metabase_site_url is 'lakehouse.example', and must begin with http:// or https://",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, str], complaint: str) -> None:
