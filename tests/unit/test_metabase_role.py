@@ -117,6 +117,27 @@ def test_two_cards_of_a_name_are_refused_before_anything_is_sent(tmp_path: Path)
     assert not metabase.requests
 
 
+def test_definitions_that_are_wrong_are_named_with_file_and_place(tmp_path: Path) -> None:
+    dashboards = tmp_path / "dashboards"
+    dashboards.mkdir()
+    (dashboards / "a.yml").write_text(yaml.safe_dump({"name": "Nameless", "cards": [CARD]}))
+    (dashboards / "b.yml").write_text("name: Empty\n")
+    (dashboards / "c.yml").write_text("- a\n- list\n")
+    (dashboards / "d.yml").write_text("name: One: two\n")
+    metabase = MetabaseStandIn()
+    with serving(metabase) as url:
+        output = " ".join(play(tmp_path, url, fails=True).split())
+    for complaint in (
+        "a.yml: The definition of the dashboard Nameless is wrong: cards[0].name is missing",
+        "b.yml: The definition of the dashboard Empty is wrong: cards is missing",
+        "c.yml is no mapping; give name, cards and the like",
+        "d.yml: no YAML: mapping values are not allowed here in",
+        "line 1, column 10",
+    ):
+        assert complaint in output
+    assert not metabase.requests
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [

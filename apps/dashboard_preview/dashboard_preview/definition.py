@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
+from ansible_collections.cdc.lakehouse.plugins.filter.dashboard_problems import read
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import MetabaseError
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import (
     Card,
     Definition,
     Parameter,
 )
-from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import parse as judge
 
 __all__ = ["Card", "Definition", "DefinitionError", "Parameter", "load", "parse"]
 
@@ -39,12 +38,6 @@ def parse(file: str, text: str) -> Definition:
         DefinitionError: It is wrong.
     """
     try:
-        given = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"{file}: no YAML: {error}") from error
-    if not isinstance(given, dict):
-        raise DefinitionError(f"{file} is no mapping; give name, cards and the like.")
-    try:
-        return judge(given)
+        return read(file, text)
     except MetabaseError as error:
-        raise DefinitionError(f"{file}: {error}") from error
+        raise DefinitionError(str(error)) from error
