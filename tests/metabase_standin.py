@@ -219,10 +219,10 @@ class MetabaseStandIn:
 
     def get_database_id(self, number: str) -> Json:
         database = self._one(self.databases, number)
-        if database["reads"] > 0:
-            database["reads"] -= 1
-        elif database["initial_sync_status"] == "incomplete":
-            database["initial_sync_status"] = "complete"
+        if database["reading"] > 0:
+            database["reading"] -= 1
+            if not database["reading"]:
+                database["initial_sync_status"] = "complete"
         return self.masked(database)
 
     def masked(self, database: Json) -> Json:
@@ -241,7 +241,7 @@ class MetabaseStandIn:
         if complaint := self.thrift.complaint(body["details"]):
             raise Answer(400, {"message": complaint, "errors": {"host": "check your host settings"}})
         number = self.next_id()
-        state: Json = {"initial_sync_status": "incomplete", "reads": self.sync_after, "description": None}
+        state: Json = {"initial_sync_status": "incomplete", "reading": self.sync_after, "description": None}
         state["cache_ttl"] = body.get("cache_ttl")
         self.databases[number] = {**body, "id": number, **state}
         return self.masked(self.databases[number])
@@ -260,7 +260,8 @@ class MetabaseStandIn:
         return self.masked(database)
 
     def post_database_id_sync_schema(self, number: str, _body: Json) -> Json:
-        self._one(self.databases, number).update(initial_sync_status="incomplete")
+        """It begins to read the tables, and keeps the status of the first time until it has."""
+        self._one(self.databases, number)["reading"] = self.sync_after
         return {"status": "ok"}
 
     def get_collection(self) -> list[Json]:

@@ -44,7 +44,7 @@ class Wanted:
 
 
 def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool = False) -> dict[str, Any]:
-    """Bring a connection to what is wanted, and wait until Metabase has read the tables.
+    """Bring a connection to what is wanted, and wait until Metabase has read the tables for the first time.
 
     Metabase gives no password back. Whether the one that it keeps is the wanted one is found out by trying
     both: the wanted one must get in, and where the kept one does not, it is another. With ``check`` nothing
@@ -65,7 +65,8 @@ def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool 
     again = before.get("synced") is False
     if not check and found:
         # One that was never finished, because Metabase stopped meanwhile, is not taken up by itself; and what
-        # was read elsewhere holds until the next hour.
+        # was read elsewhere holds until the next hour. That reading cannot be awaited: what was complete once
+        # stays so for Metabase.
         elsewhere = bool(before) and any(before[key] != after[key] for key in PLACE)
         if again or elsewhere or (before and found["initial_sync_status"] == "incomplete"):
             client.post(f"/api/database/{found['id']}/sync_schema")

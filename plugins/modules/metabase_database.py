@@ -12,7 +12,9 @@ author:
   - The cdc.lakehouse authors (@cdc-lakehouse)
 description:
   - Makes a database of type Spark SQL in Metabase, mends its connection, and waits until Metabase has read
-    the tables. Where host, port or dbname became others, it lets Metabase read the tables again.
+    the tables for the first time.
+  - Where host, port or dbname became others, it lets Metabase read the tables again, but does not wait for
+    it, since Metabase tells the end of the first time only. The SQL of cards needs no tables that were read.
   - Before it changes anything, and in check mode too, Metabase tries the connection. Where the Thrift Server
     is down or refuses the password, the module fails.
   - Metabase gives no password back. The one that it keeps counts as another one when the Thrift Server

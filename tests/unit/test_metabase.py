@@ -865,7 +865,8 @@ def test_what_a_person_set_at_the_database_stays(ready: Site) -> None:
 def test_the_tables_of_another_place_are_read(ready: Site, change: dict[str, Any]) -> None:
     assert ready.connect(**change)["changed"]
     assert [path for _, path, _ in ready.metabase.writes if path.endswith("/sync_schema")]
-    assert next(iter(ready.metabase.databases.values()))["initial_sync_status"] == "complete"
+    (database,) = ready.metabase.databases.values()
+    assert database["initial_sync_status"] == "complete" and database["reading"], "Metabase does not tell"
     ready.metabase.requests.clear()
     assert not ready.connect(**change)["changed"]
     assert not ready.metabase.writes
@@ -886,7 +887,7 @@ def test_a_sync_that_was_broken_off_is_started_again(ready: Site) -> None:
     database["initial_sync_status"] = "aborted"
     assert ready.connect(check=True)["changed"]
     assert ready.connect()["changed"]
-    assert database["initial_sync_status"] == "complete"
+    assert database["initial_sync_status"] == "complete" and not database["reading"], "it is awaited"
     assert not ready.connect()["changed"]
 
 
