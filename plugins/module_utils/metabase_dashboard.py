@@ -95,17 +95,33 @@ class Target:
         return int(found["id"]) if found else None
 
     def _collection(self) -> int | None:
+        collections = [row for row in self.client.get("/api/collection") if row["id"] != "root"]
         found = only(
             [
                 collection
-                for collection in self.client.get("/api/collection")
-                if collection["name"] == self.collection_name
-                and collection.get("location") in (None, "/")
-                and collection["id"] != "root"
+                for collection in collections
+                if collection["name"] == self.collection_name and collection.get("location") in (None, "/")
             ],
             f"the collection {self.collection_name}",
         )
+        if not found:
+            self._check_elsewhere(collections)
         return int(found["id"]) if found else None
+
+    def _check_elsewhere(self, collections: list[dict[str, Any]]) -> None:
+        """Refuse to make all anew, and to take the cards away, where the collection only has another name."""
+        homes = {card["collection_id"] for card in self._all if self._made_for(card["name"], card)}
+        for collection in collections:
+            path = f"/api/collection/{collection['id']}/items"
+            if collection["id"] in homes and any(
+                self._is_of(item["name"], self.client.get(f"/api/dashboard/{item['id']}"))
+                for item in self.client.pages(path, models=["dashboard"])
+            ):
+                raise MetabaseError(
+                    f"Metabase has no collection {self.collection_name} at the top, and {collection['name']} "
+                    f"(id {collection['id']}) has the dashboards that were made in it. Give that collection "
+                    "back its name and its place, or take the dashboards out of it."
+                )
 
     def _named(self, model: str, name: str) -> list[dict[str, Any]]:
         return [item for item in self.items if item["model"] == model and item["name"] == name]

@@ -15,7 +15,8 @@ description:
   - Dashboard and cards are known by their names within the collection; two of a name are an error. A card
     that somebody renamed, moved or put into the trash, and a dashboard or a tab that somebody renamed, are
     found again and get back their name and place. A copy that somebody made stays theirs. In place of a
-    dashboard that was moved or put into the trash a new one is made.
+    dashboard that was moved or put into the trash a new one is made. A collection that was renamed or moved
+    is an error.
   - A card belongs to one dashboard. A definition that declares one of another dashboard is an error. To give
     a dashboard another name, rename it in Metabase and in the definition.
   - Only what is declared is compared. What people added stays, and stays where it is, and nothing is ever

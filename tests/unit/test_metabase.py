@@ -652,6 +652,33 @@ def test_two_of_a_name_are_refused(ready: Site) -> None:
     assert "2 of the database Lakehouse" in ready.connect()["msg"]
 
 
+@pytest.mark.parametrize("change", [{"name": "Our numbers"}, {"location": "/999/"}])
+def test_a_collection_that_somebody_renamed_or_moved_is_told_and_nothing_is_made_anew(
+    ready: Site, change: dict[str, str]
+) -> None:
+    ready.dashboard()
+    (collection,) = ready.metabase.collections.values()
+    as_it_was = dict(collection)
+    collection |= change
+    ready.metabase.requests.clear()
+    for check in (True, False):
+        message = ready.dashboard(check=check)["msg"]
+        assert f"{collection['name']} (id {collection['id']}) has the dashboards" in message
+    assert not ready.metabase.writes
+    collection |= as_it_was
+    assert not ready.dashboard()["changed"]
+
+
+def test_a_collection_in_the_trash_is_made_anew(ready: Site) -> None:
+    ready.dashboard()
+    for things in (ready.metabase.collections, ready.metabase.cards, ready.metabase.dashboards):
+        for thing in things.values():
+            thing["archived"] = True
+    assert ready.dashboard()["changed"]
+    assert not ready.dashboard()["changed"]
+    assert len(ready.metabase.cards) == 2 and len(ready.metabase.collections) == 2
+
+
 def test_a_card_of_the_name_that_a_person_made_is_taken_over(ready: Site) -> None:
     collection = ready.metabase.post_collection({"name": "Lakehouse"})
     own = {"type": "native", "database": 1, "native": {"query": "select 1"}}
