@@ -1,13 +1,13 @@
 """Is the stand-in for Metabase like Metabase? The vendor's own client and API description judge it.
 
-Both look at what the modules sent and read while they brought the dashboards of the collection.
+Both look at what the modules sent and read while they brought the dashboards of the collection. What the
+description says of keys and types is in tests/metabase_contract.json, too.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -25,13 +25,23 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils import (
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase import Metabase
 from ansible_collections.cdc.lakehouse.plugins.module_utils.metabase_definition import parse
 
+from tests import metabase_contract
 from tests.metabase_standin import DECLARED, MetabaseStandIn, route_of, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = ROOT / "tests" / "metabase_cli"
 DEFAULT_CACHE = Path.home() / ".cache" / "cdc-lakehouse"
 CACHE = Path(os.environ.get("CDC_LAKEHOUSE_CACHE", DEFAULT_CACHE)) / "metabase-cli"
-CONTRACTS = Path(os.environ.get("CDC_METABASE_CONTRACTS", ROOT.parent / "shared" / "contracts"))
+FACTS: dict[str, dict[str, str]] = json.loads(metabase_contract.FACTS.read_text())
+JSON_TYPES = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 # One card with everything that a definition can have, beside what files/dashboards has.
 SAMPLE: dict[str, Any] = {
     "name": "Sample",
@@ -134,41 +144,33 @@ def test_the_vendors_client_reads_everything_back(filled: tuple[MetabaseStandIn,
 
 
 @pytest.fixture(scope="module")
-def contract() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The vendor's OpenAPI of the calls that are used, and the keys that were added later."""
+def described() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The vendor's API description."""
     try:
-        # What it writes as oneOf are unions, of which several may fit.
-        text = (CONTRACTS / "metabase-openapi-subset.json").read_text().replace('"oneOf"', '"anyOf"')
-        openapi = json.loads(text)
-        overlay = json.loads((CONTRACTS / "metabase-overlay-master.json").read_text())
+        return metabase_contract.vendors()
     except FileNotFoundError:
         pytest.skip("the vendor's API description is not there")
-    return openapi, overlay
 
 
-def vendor_route(method: str, path: str, openapi: dict[str, Any]) -> str:
-    """The route of a path as the description writes it."""
-    routes: list[str] = sorted(openapi["paths"], key=lambda route: route.count("{"))
-    return next(
-        route
-        for route in routes
-        if method.lower() in openapi["paths"][route]
-        and re.fullmatch(re.sub(r"{[^}]+}", "[^/]+", route), path)
-    )
+def sent(metabase: MetabaseStandIn) -> list[tuple[str, str, Any]]:
+    """The requests with a body that the modules sent."""
+    return [request for request in metabase.requests if request[0] in ("POST", "PUT") and request[2]]
 
 
-def later_keys(overlay: dict[str, Any], name: str) -> set[str]:
-    """The keys that the overlay names, without its remarks."""
-    words = overlay.get(name, [])
-    return {re.match(r"[a-z_]+", word)[0] for word in words} if isinstance(words, list) else set()  # type: ignore[index]
+def check_body(where: str, body: Any) -> None:
+    """Assert that the keys of a body, and their types, are those that the vendor declares."""
+    declared = {key.rstrip("*"): types.split("|") for key, types in FACTS[where].items()}
+    for row in body if isinstance(body, list) else [body]:
+        assert {key[:-1] for key in FACTS[where] if key.endswith("*")} <= row.keys() <= declared.keys(), where
+        for key, value in row.items():
+            assert {JSON_TYPES[type(value)], "any"} & {*declared[key]}, f"{where} {key}: {value!r}"
+            if value and f"{where} {key}" in FACTS:
+                check_body(f"{where} {key}", value)
 
 
-def test_what_the_modules_send_is_what_the_vendor_declares(
-    filled: tuple[MetabaseStandIn, str], contract: tuple[dict[str, Any], dict[str, Any]]
-) -> None:
-    openapi, overlay = contract
-    sent = [request for request in filled[0].requests if request[0] in ("POST", "PUT") and request[2]]
-    assert {f"{method} {route_of(path)[0]}" for method, path, _ in sent} >= {
+def test_what_the_modules_send_is_what_the_vendor_declares(filled: tuple[MetabaseStandIn, str]) -> None:
+    requests = [(f"{method} {route_of(path)[0]}", body) for method, path, body in sent(filled[0])]
+    assert {where for where, _ in requests} >= {
         "POST /api/setup",
         "POST /api/database",
         "PUT /api/database/:id",
@@ -179,28 +181,28 @@ def test_what_the_modules_send_is_what_the_vendor_declares(
         "PUT /api/dashboard/:id",
         "PUT /api/setting/:id",
     }
-    for method, path, body in sent:
-        route = vendor_route(method, path, openapi)
-        content = openapi["paths"][route][method.lower()]["requestBody"]["content"]["application/json"]
-        schema = {**content["schema"], "components": openapi["components"]}
-        jsonschema.validate(body, schema)
-        known = schema["properties"].keys() | later_keys(overlay, f"{method} {route}")
-        assert body.keys() <= known, f"{method} {route}: undeclared"
-        for part, name in (("dashcards", "dashcard"), ("tabs", "tab")):
-            for row in body.get(part) or []:
-                assert row.keys() <= later_keys(overlay, name), f"{method} {route} {part}: undeclared"
+    for where, body in requests:
+        check_body(where, body)
 
 
-def test_the_stand_in_takes_no_key_that_the_vendor_does_not_declare(
-    contract: tuple[dict[str, Any], dict[str, Any]],
-) -> None:
-    openapi, overlay = contract
+def test_the_stand_in_takes_no_key_that_the_vendor_does_not_declare() -> None:
+    assert DECLARED.keys() == FACTS.keys()
     for name, words in DECLARED.items():
-        method, route, *part = name.split(" ")
-        if part:
-            continue
-        vendors = vendor_route(method, route.replace(":id", "1"), openapi)
-        body = openapi["paths"][vendors][method.lower()].get("requestBody")
-        declared = body["content"]["application/json"]["schema"]["properties"].keys() if body else set()
         ours = {word.rstrip("*") for word in words.split()}
-        assert ours <= declared | later_keys(overlay, f"{method} {vendors}"), name
+        assert ours <= {key.rstrip("*") for key in FACTS[name]}, name
+        assert {key for key in FACTS[name] if key.endswith("*")} <= {*words.split()}, name
+
+
+def test_the_facts_are_the_vendors(described: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    assert metabase_contract.facts(*described) == FACTS, "run: python -m tests.metabase_contract"
+
+
+def test_what_the_modules_send_fits_the_vendors_description(
+    filled: tuple[MetabaseStandIn, str], described: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    """To the depth of a query's parameters, which the facts leave out."""
+    # What it writes as oneOf are unions, of which several may fit.
+    openapi = json.loads(json.dumps(described[0]).replace('"oneOf"', '"anyOf"'))
+    for method, path, body in sent(filled[0]):
+        schema = metabase_contract.schema_of(method, path, openapi)
+        jsonschema.validate(body, {**schema, "components": openapi["components"]})
