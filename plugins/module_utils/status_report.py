@@ -284,7 +284,8 @@ def _layer_rows(picture: Mapping[str, Any]) -> Iterator[list[str]]:
 def _card_line(card: Mapping[str, Any]) -> str:
     latency = card["latency_seconds"] or {"p50": None, "p95": None}
     times = f"p50 {seconds(latency['p50'])}, p95 {seconds(latency['p95'])}"
-    return f"dashboards: a card's query takes {seconds(card['query_seconds'])}; commit to its result {times}"
+    query = f"a card's query takes {seconds(card['query_seconds'])}"
+    return f"dashboards: {query}; commit to its result (to gold, and the query) {times}"
 
 
 def _file_lines(files: Mapping[str, int]) -> Iterator[str]:

@@ -64,7 +64,7 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
         "3.1 s",
         "in silver: orders 4",
         "in gold: kpis 1",
-        "a card's query takes 0.8 s; commit to its result p50 3.9 s, p95 5.0 s",
+        "a card's query takes 0.8 s; commit to its result (to gold, and the query) p50 3.9 s, p95 5.0 s",
         "quality rules: 3; rows that break one: orders amount_range 1,234",
     ):
         assert part in shown
@@ -165,7 +165,7 @@ def test_before_anything_came_to_gold_a_card_has_no_latency() -> None:
     stream["pipeline"]["layers"]["gold"]["latency_seconds"] = None  # type: ignore[index]
     picture = report(NODES, stream, CARD, LIMITS)
     assert picture["card"] == {"query_seconds": 0.75, "latency_seconds": None}
-    assert "commit to its result p50 -, p95 -" in screen(picture)
+    assert "commit to its result (to gold, and the query) p50 -, p95 -" in screen(picture)
 
 
 def test_units_are_read_as_systemd_shows_them() -> None:
