@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
+from tests.browser import DARK, LIGHT, charts, needs_chromium, opened, wide_and_narrow
 from tests.e2e.running_lab import ROOT, Lab
 
 
-def test_every_card_of_every_dashboard_has_data(lab: Lab) -> None:
+@pytest.fixture(scope="module")
+def page(lab: Lab) -> Path:
+    """The page, made now."""
     said = lab.make("preview").stdout
     page = ROOT / "build" / "preview.html"
     assert str(page) in said
+    return page
+
+
+def test_every_card_of_every_dashboard_has_data(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
     for file in (ROOT / "files" / "dashboards").glob("*.yml"):
         for card in yaml.safe_load(file.read_text(encoding="utf-8"))["cards"]:
             assert f">{card['name']}</h4>" in html
     assert "query failed" not in html
     assert "No rows" not in html
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", [DARK, LIGHT], ids=["dark", "light"])
+@wide_and_narrow
+def test_every_chart_is_drawn(page: Path, size: str, scheme: str) -> None:
+    assert charts(opened(page, size, scheme)) > 0
 
 
 def test_a_card_that_fails_is_named_and_the_others_are_drawn(lab: Lab, tmp_path: Path) -> None:
