@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
@@ -22,7 +23,7 @@ from data_generator.actions import (
     SignUp,
 )
 from data_generator.database import ChangedElsewhere
-from data_generator.shop import Bounds, Shop
+from data_generator.shop import Bounds, Product, Shop
 from data_generator.traffic import Traffic
 
 SMALL = Bounds(customers=5, products=4, orders=30)
@@ -45,6 +46,7 @@ class Tables:
     prices: dict[int, Decimal] = field(default_factory=dict)
     active: dict[int, bool] = field(default_factory=dict)
     orders: dict[int, tuple[int, str]] = field(default_factory=dict)
+    ages: dict[int, int] = field(default_factory=dict)
     last: int = 0
 
     def write(self, action: Action) -> int:
@@ -56,6 +58,7 @@ class Tables:
                 assert country.isupper()
                 assert email not in self.emails.values()
                 self.emails[key := self._next()] = email
+                self.ages[key] = action.age
             case Move(customer_id=key, country=country):
                 assert key in self.emails
                 assert len(country) == 2
@@ -66,6 +69,7 @@ class Tables:
                 assert sku not in self.skus.values()
                 self.skus[key := self._next()] = sku
                 self.prices[key], self.active[key] = self._money(price), True
+                self.ages[key] = action.age
             case ChangePrice(product_id=key, price=price):
                 assert key in self.prices
                 self.prices[key] = self._money(price)
@@ -80,8 +84,12 @@ class Tables:
                     assert self.active[item.product_id], "not offered"
                     assert item.unit_price == self.prices[item.product_id]
                     assert item.quantity > 0
+                    assert action.age <= self.ages[item.product_id], "not offered yet"
                 assert action.amount == sum(item.quantity * item.unit_price for item in items) > 0
-                self.orders[key := self._next()] = (customer, "placed")
+                assert 0 <= action.age <= self.ages[customer], "a customer of whom nobody knew"
+                assert action.age == 0 or action.status in {"delivered", "cancelled", "returned"}
+                self.orders[key := self._next()] = (customer, action.status)
+                self.ages[key] = action.age
             case SetStatus(order_id=key, before=before, after=after):
                 assert self.orders[key][1] == before
                 assert (before, after) in LIFE
@@ -105,7 +113,7 @@ def live(bounds: Bounds, seed: int, actions: int) -> Iterator[tuple[Action, Tabl
     """A shop from its opening on."""
     tables, shop = Tables(), Shop(bounds)
     random = shop.random(seed)
-    for action in list(shop.opening(random)):
+    for action in shop.opening(random):
         shop.record(action, tables.write(action))
         yield action, tables
     for _ in range(actions):
@@ -152,6 +160,33 @@ def test_a_seed_repeats_itself_and_another_does_not() -> None:
     assert story(1) != story(2)
 
 
+def test_an_empty_shop_opens_with_a_past_that_grows() -> None:
+    *_, (_, tables) = live(Bounds(orders=4000, past_days=10), 1, 0)
+    assert len(tables.orders) == 2000
+    assert {status for _, status in tables.orders.values()} == {"delivered", "cancelled", "returned"}
+    days = Counter(tables.ages[key] // 86_400 for key in tables.orders)
+    assert set(days) == set(range(10))
+    assert 50 < days[9] < days[5] < days[0] < 400
+    ages = [tables.ages[key] for key in tables.orders]
+    assert ages == sorted(ages, reverse=True), "the oldest have the lowest keys, and are deleted first"
+    assert len({tables.ages[key] // 86_400 for key in tables.emails}) >= 10, "customers came one by one"
+
+
+@pytest.mark.parametrize(
+    "shop",
+    [
+        Shop(Bounds(past_days=0)),
+        Shop(Bounds(), customers={1: "DE"}),
+        Shop(Bounds(), products={1: Product(Decimal(1))}),
+    ],
+)
+def test_a_shop_without_a_past_to_come_opens_now(shop: Shop) -> None:
+    tables = Tables(last=1)
+    for action in shop.opening(shop.random(1)):
+        assert isinstance(action, SignUp | AddProduct) and action.age == 0
+        shop.record(action, tables.write(action))
+
+
 class FakeStore:
     """A database that fails as told: before the n-th transaction, for as long as the list has errors."""
 
@@ -173,11 +208,12 @@ class FakeStore:
         self.shop = self.shop or Shop(bounds)
         return self.shop
 
-    def commit(self, actions: list[Action]) -> list[int]:
+    def commit(self, actions: Iterable[Action], record: Callable[[Action, int], None]) -> None:
         self.transactions += 1
         if failure := self.failures.pop(self.transactions, None):
             raise failure
-        return [self.tables.write(action) for action in actions]
+        for action in actions:
+            record(action, self.tables.write(action))
 
 
 @dataclass

@@ -24,13 +24,18 @@ def main() -> None:
         "--rate", type=float, default=10.0, help="changed rows a second (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="chooses what happens (default %(default)s)")
-    for name in ("customers", "products", "orders"):
+    for name in ("customers", "products", "orders", "past_days"):
         parser.add_argument(
-            f"--{name}", type=int, default=getattr(default, name), help="see Bounds (default %(default)s)"
+            f"--{name.replace('_', '-')}",
+            type=int,
+            default=getattr(default, name),
+            help="see Bounds (default %(default)s)",
         )
     given = parser.parse_args()
     if min(given.rate, given.customers, given.products, given.orders) <= 0:
         parser.error("--rate, --customers, --products and --orders must be greater than 0")
+    if given.past_days < 0:
+        parser.error("--past-days must be 0 or more")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 
     # Blocked, a signal stays pending until `stopped` asks: it never falls into a transaction.
@@ -41,7 +46,7 @@ def main() -> None:
         ready=notify_ready,
         rate=given.rate,
         seed=given.seed,
-        bounds=Bounds(given.customers, given.products, given.orders),
+        bounds=Bounds(given.customers, given.products, given.orders, given.past_days),
     ).run()
 
 

@@ -1,4 +1,7 @@
-"""What can happen in the shop. Each action is one transaction."""
+"""What can happen in the shop. Each action is one transaction, but those of the opening are one together.
+
+An ``age`` is how many seconds ago it happened: only what an empty shop opens with did not happen now.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ class SignUp:
     name: str
     email: str
     country: str
+    age: int = 0
     rows: int = 1
 
 
@@ -41,6 +45,7 @@ class AddProduct:
     name: str
     category: str
     price: Decimal
+    age: int = 0
     rows: int = 1
 
 
@@ -73,11 +78,13 @@ class Item:
 
 @dataclass(frozen=True)
 class PlaceOrder:
-    """A customer orders."""
+    """A customer orders. What became of an old order is known."""
 
     customer_id: int
     items: tuple[Item, ...]
     note: str | None
+    age: int = 0
+    status: str = "placed"
 
     @property
     def amount(self) -> Decimal:

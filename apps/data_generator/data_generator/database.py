@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psycopg2
@@ -60,15 +60,20 @@ class Database:
             orders = {key: Order(customer_id, status) for key, customer_id, status in cursor}
         return Shop(bounds, customers, products, orders)
 
-    def commit(self, actions: Iterable[Action]) -> list[int]:
-        """Run the actions in one transaction; the keys of the rows that they were about.
+    def commit(self, actions: Iterable[Action], record: Callable[[Action, int], None]) -> None:
+        """Run the actions in one transaction.
+
+        Args:
+            actions: What happens; the next is asked for when the one before is recorded.
+            record: Told of each action with the key of the row that it was about.
 
         Raises:
             ChangedElsewhere: Something is not as expected; nothing was changed.
         """
         try:
             with self._connection, self._connection.cursor() as cursor:
-                return [_run(cursor, action) for action in actions]
+                for action in actions:
+                    record(action, _run(cursor, action))
         except psycopg2.IntegrityError as error:
             raise ChangedElsewhere(str(error).strip()) from error
 
@@ -77,7 +82,8 @@ def _run(cursor: Any, action: Action) -> int:
     match action:
         case SignUp():
             sql = (
-                "INSERT INTO customers (name, email, country) VALUES (%(name)s, %(email)s, %(country)s) "
+                "INSERT INTO customers (name, email, country, created_at) "
+                "VALUES (%(name)s, %(email)s, %(country)s, now() - make_interval(secs => %(age)s)) "
                 "RETURNING customer_id"
             )
         case Move():
@@ -89,8 +95,9 @@ def _run(cursor: Any, action: Action) -> int:
             sql = "DELETE FROM customers WHERE customer_id = %(customer_id)s RETURNING customer_id"
         case AddProduct():
             sql = (
-                "INSERT INTO products (sku, name, category, price) "
-                "VALUES (%(sku)s, %(name)s, %(category)s, %(price)s) RETURNING product_id"
+                "INSERT INTO products (sku, name, category, price, created_at) "
+                "VALUES (%(sku)s, %(name)s, %(category)s, %(price)s, now() - make_interval(secs => %(age)s)) "
+                "RETURNING product_id"
             )
         case ChangePrice():
             sql = (
@@ -117,9 +124,10 @@ def _run(cursor: Any, action: Action) -> int:
 def _place(cursor: Any, order: PlaceOrder) -> int:
     order_id = _one(
         cursor,
-        "INSERT INTO orders (customer_id, amount, note) VALUES (%(customer_id)s, %(amount)s, %(note)s) "
+        "INSERT INTO orders (customer_id, amount, note, status, created_at) "
+        "VALUES (%(customer_id)s, %(amount)s, %(note)s, %(status)s, now() - make_interval(secs => %(age)s)) "
         "RETURNING order_id",
-        {"customer_id": order.customer_id, "amount": order.amount, "note": order.note},
+        {**vars(order), "amount": order.amount},
         order,
     )
     execute_values(

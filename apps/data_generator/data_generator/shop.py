@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 
@@ -85,17 +86,26 @@ STEPS = {
     "shipped": (("delivered", 1),),
 }
 FINISHED = frozenset({"delivered", "cancelled", "returned"})
+# What became of the orders of the past.
+FATES = {"delivered": 87, "cancelled": 9, "returned": 4}
+DAY = 86_400
+# Orders of the past, however large the shop may become: the start waits for the transaction that writes them.
+MOST_PAST = 5_000
 # Orders under way, beyond which the shop catches up before it takes new ones.
 MOST_OPEN = 200
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How large the shop begins, and may become. Customers and products grow to twice their first number."""
+    """How large the shop begins, and may become. Customers and products grow to twice their first number.
+
+    A shop that has nothing yet opens with half the orders, at most 5,000, placed over the past days.
+    """
 
     customers: int = 200
     products: int = 50
     orders: int = 10_000
+    past_days: int = 60
 
 
 @dataclass
@@ -139,12 +149,38 @@ class Shop:
         content = (self._last_customer, self._last_product, max(self.orders, default=0), len(self.orders))
         return Random(f"{seed} {attempt} {content}")  # noqa: S311
 
-    def opening(self, random: Random) -> Iterable[Action]:
-        """What is missing of the customers and products that the shop begins with."""
-        for number in range(1, 1 + self.bounds.products - len(self.products)):
-            yield self._new_product(random, self._last_product + number)
-        for number in range(1, 1 + self.bounds.customers - len(self.customers)):
-            yield self._new_customer(random, self._last_customer + number)
+    def opening(self, random: Random) -> Iterator[Action]:
+        """What is missing of the customers and products that the shop begins with; of an empty one, its past.
+
+        Each is to be recorded before the next is asked for: the orders refer to customers and products.
+        """
+        past = 0 if self.customers or self.products or self.orders else self.bounds.past_days * DAY
+        for _ in range(self.bounds.products - len(self.products)):
+            yield replace(self._new_product(random, self._last_product + 1), age=past)
+        missing = self.bounds.customers - len(self.customers)
+        # The first one was there from the beginning, so that each order has a customer.
+        came = [past, *sorted((random.randint(0, past) for _ in range(missing - 1)), reverse=True)][:missing]
+        for age in came:
+            yield replace(self._new_customer(random, self._last_customer + 1), age=age)
+        if past:
+            yield from self._past_orders(random, past, came)
+
+    def _past_orders(self, random: Random, past: int, came: list[int]) -> Iterator[Action]:
+        """Orders since so many seconds, the oldest first; each day has a few more than the one before.
+
+        Args:
+            random: Chance.
+            past: Seconds since the first could be placed.
+            came: How many seconds ago each customer came.
+        """
+        customers = tuple(self.customers)
+        number = min(self.bounds.orders // 2, MOST_PAST)
+        ages = sorted(int(past * (1 - random.random() ** 0.75)) for _ in range(number))
+        for age in reversed(ages):
+            there = bisect_right(came, -age, key=lambda seconds: -seconds)
+            order = self._order(random, random.choice(customers[:there]))
+            (fate,) = random.choices(tuple(FATES), tuple(FATES.values()))
+            yield replace(order, age=age, status=fate)
 
     def next(self, random: Random) -> Action:
         """What happens next. Needs a customer and a product."""
@@ -189,6 +225,7 @@ class Shop:
             case PlaceOrder(customer_id=customer_id):
                 self.orders[key] = Order(customer_id)
                 self._open[key] = None
+                self._set_status(key, action.status)
                 self._orders_of[customer_id] += 1
             case SetStatus(after=status):
                 self._set_status(key, status)
@@ -208,12 +245,15 @@ class Shop:
         return next((key for key, order in self.orders.items() if order.status in FINISHED), None)
 
     def _place_order(self, random: Random) -> Action:
-        offered = [key for key, product in self.products.items() if product.active]
-        if not offered:
+        if not any(product.active for product in self.products.values()):
             return SetActive(random.choice(tuple(self.products)), active=True)
+        return self._order(random, random.choice(tuple(self.customers)))
+
+    def _order(self, random: Random, customer_id: int) -> PlaceOrder:
+        offered = [key for key, product in self.products.items() if product.active]
         lines = random.sample(offered, min(len(offered), random.randint(1, 5)))
         items = tuple(Item(key, random.choice((1, 1, 1, 2, 3)), self.products[key].price) for key in lines)
-        return PlaceOrder(random.choice(tuple(self.customers)), items, _note(random))
+        return PlaceOrder(customer_id, items, _note(random))
 
     def _step(self, random: Random) -> Action:
         order_id = random.choice(tuple(self._open))
@@ -241,11 +281,11 @@ class Shop:
         without_orders = [key for key in self.customers if not self._orders_of[key]]
         return CloseAccount(random.choice(without_orders)) if without_orders else self._move(random)
 
-    def _new_customer(self, random: Random, number: int) -> Action:
+    def _new_customer(self, random: Random, number: int) -> SignUp:
         first, last = random.choice(FIRST_NAMES), random.choice(LAST_NAMES)
         return SignUp(f"{first} {last}", f"{first}.{number}@example.com".lower(), random.choice(COUNTRIES))
 
-    def _new_product(self, random: Random, number: int) -> Action:
+    def _new_product(self, random: Random, number: int) -> AddProduct:
         return AddProduct(
             sku=f"P-{number:06}",
             name=f"{random.choice(ADJECTIVES)} {random.choice(NOUNS)}",

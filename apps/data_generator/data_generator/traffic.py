@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,8 +26,8 @@ class Store(AbstractContextManager["Store"], Protocol):
     def load(self, bounds: Bounds) -> Shop:
         """The shop as it is."""
 
-    def commit(self, actions: list[Action]) -> list[int]:
-        """Run the actions in one transaction; the keys of the rows that they were about."""
+    def commit(self, actions: Iterable[Action], record: Callable[[Action, int], None]) -> None:
+        """Run the actions in one transaction, and record each with the key of its row before the next."""
 
 
 @dataclass
@@ -71,9 +71,7 @@ class Traffic:
     def _write(self, store: Store, attempt: int) -> None:
         shop = store.load(self.bounds)
         random = shop.random(self.seed, attempt)
-        opening = list(shop.opening(random))
-        for action, key in zip(opening, store.commit(opening), strict=True):
-            shop.record(action, key)
+        store.commit(shop.opening(random), shop.record)
         LOG.info(
             "The shop has %d customers, %d products and %d orders; writing %g rows a second",
             len(shop.customers), len(shop.products), len(shop.orders), self.rate,
@@ -84,8 +82,7 @@ class Traffic:
         # Late by more than a second, time is not made up for: no flood after an outage.
         while not self.wait(max(0.0, due - self.clock())):
             action = shop.next(random)
-            (key,) = store.commit([action])
-            shop.record(action, key)
+            store.commit([action], shop.record)
             done[type(action).__name__] += 1
             due = max(due, self.clock() - 1.0) + action.rows / self.rate
             if self.clock() - reported >= REPORT_EVERY:
