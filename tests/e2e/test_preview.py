@@ -13,10 +13,10 @@ from tests.e2e.running_lab import ROOT, Lab
 
 @pytest.fixture(scope="module")
 def page(lab: Lab) -> Path:
-    """The page, made now."""
-    said = lab.make("preview").stdout
+    """The page that `make up` made, or else made now."""
     page = ROOT / "build" / "preview.html"
-    assert str(page) in said
+    if not page.exists():
+        assert str(page) in lab.make("preview").stdout
     return page
 
 

@@ -90,7 +90,7 @@ FINISHED = frozenset({"delivered", "cancelled", "returned"})
 FATES = {"delivered": 87, "cancelled": 9, "returned": 4}
 DAY = 86_400
 # Orders of the past, however large the shop may become: the start waits for the transaction that writes them.
-MOST_PAST = 5_000
+MOST_PAST = 2_000
 # Orders under way, beyond which the shop catches up before it takes new ones.
 MOST_OPEN = 200
 
@@ -99,7 +99,7 @@ MOST_OPEN = 200
 class Bounds:
     """How large the shop begins, and may become. Customers and products grow to twice their first number.
 
-    A shop that has nothing yet opens with half the orders, at most 5,000, placed over the past days.
+    A shop that has nothing yet opens with half the orders, at most 2,000, placed over the past days.
     """
 
     customers: int = 200
