@@ -67,16 +67,19 @@ def differences_of(kind: str, wanted: Json, current: Json) -> dict[str, tuple[An
 
 def _instance_differences(wanted: Json, current: Json, found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Judge the fields that Google adds to, or that only count when a VM is made."""
-    for key, name in (("metadata", "key"), ("disks", "source")):
+    for key in ("metadata", "disks"):
         found.pop(key, None)
-        items, had = (wanted.get(key, []), current.get(key, []))
-        if key == "metadata":
-            items, had = wanted.get(key, {}).get("items", []), current.get(key, {}).get("items", [])
-        missing = [
-            item for item in items if name in item and not any(same(_said(item), other) for other in had)
-        ]
-        if missing:
-            found[key] = (wanted[key], had)
+    items = current.get("metadata", {}).get("items", [])
+    missing = [
+        item
+        for item in wanted.get("metadata", {}).get("items", [])
+        if not any(same(item, other) for other in items)
+    ]
+    if missing:
+        found["metadata"] = (wanted["metadata"], items)
+    disks = current.get("disks", [])
+    if any(disk_differences(disk, attached(disk, disks)) for disk in wanted.get("disks", [])):
+        found["disks"] = (wanted["disks"], disks)
     if "networkInterfaces" in found:
         one, other = wanted["networkInterfaces"][0], current["networkInterfaces"][0]
         if same([_but(one, "accessConfigs")], [other]) and bool(one.get("accessConfigs")) == bool(
@@ -86,8 +89,16 @@ def _instance_differences(wanted: Json, current: Json, found: dict[str, Any]) ->
     return found
 
 
-def _said(item: Json) -> Json:
-    return {"source": item["source"]} if "source" in item else item
+def attached(disk: Json, disks: list[Json]) -> Json:
+    """The one of a VM's disks that is meant: that of the same source, or the one that the VM starts from."""
+    if "source" in disk:
+        return next((one for one in disks if same(disk["source"], one.get("source"))), {})
+    return next((one for one in disks if one.get("boot")), {})
+
+
+def disk_differences(disk: Json, current: Json) -> dict[str, tuple[Any, Any]]:
+    """What differs of an attached disk."""
+    return differences(_but(disk, "initializeParams"), current)
 
 
 def _but(value: Json, key: str) -> Json:

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import GcpError, Json
-from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp_compare import describe, differences, same
+from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp_compare import (
+    attached,
+    describe,
+    differences,
+    disk_differences,
+)
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,26 @@ def _protection(path: str, value: Any, current: Json) -> list[Call]:
 
 
 def _disks(path: str, value: Any, current: Json) -> list[Call]:
-    attached = [disk["source"] for disk in current["disks"]]
-    missing = [
-        disk for disk in value if "source" in disk and not any(same(disk["source"], one) for one in attached)
-    ]
-    return [Call("POST", f"{path}/attachDisk", disk) for disk in missing]
+    calls = []
+    for disk in value:
+        had = attached(disk, current["disks"])
+        if not had:
+            calls.append(Call("POST", f"{path}/attachDisk", disk))
+            continue
+        differing = disk_differences(disk, had)
+        which = {"deviceName": had["deviceName"], "autoDelete": str(bool(disk.get("autoDelete"))).lower()}
+        if differing.pop("autoDelete", None):
+            calls.append(Call("POST", f"{path}/setDiskAutoDelete", None, which))
+        if differing:
+            zone, _instances, vm = path.split("/")[-3:]
+            name = had["source"].rsplit("/", 1)[1]
+            raise GcpError(
+                f"Disk {name} of {vm}: {describe(differing)}. Google does not change this of a disk that is "
+                "attached, and the node finds it by its deviceName. Run playbooks/stop_vms.yml, then `gcloud "
+                f"compute instances detach-disk {vm} --disk {name} --zone {zone}`, then "
+                "playbooks/provision.yml, which attaches it."
+            )
+    return calls
 
 
 def _interfaces(path: str, value: Any, current: Json) -> list[Call]:

@@ -203,6 +203,7 @@ class Compute:
                     "status": "READY", "sourceImage": fresh["sourceImage"], "labels": fresh.get("labels", {}),
                 }  # fmt: skip
                 disk["source"] = f"{LINK}{zone}/disks/{name}"
+            disk.setdefault("deviceName", f"persistent-disk-{index}")
             disk.update(kind="compute#attachedDisk", index=index)
 
     def _references(self, value: Any) -> None:
@@ -294,7 +295,12 @@ class Compute:
 
     def _do_attach_disk(self, resource: Json, body: Json, query: dict[str, list[str]]) -> None:
         self._references(body)
-        resource["disks"].append(_answered(body))
+        name = f"persistent-disk-{len(resource['disks'])}"
+        resource["disks"].append({"deviceName": name, **_answered(body)})
+
+    def _do_set_disk_auto_delete(self, resource: Json, body: Json, query: dict[str, list[str]]) -> None:
+        (disk,) = (one for one in resource["disks"] if query["deviceName"] == [one["deviceName"]])
+        disk["autoDelete"] = query["autoDelete"] == ["true"]
 
     def _do_add_access_config(self, resource: Json, body: Json, query: dict[str, list[str]]) -> None:
         (interface,) = resource["networkInterfaces"]

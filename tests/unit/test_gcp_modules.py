@@ -355,6 +355,32 @@ def test_a_detached_data_disk_is_attached_again(cloud: Cloud, vm: Callable[..., 
     assert not changed(vm(spec=VM))
 
 
+@pytest.mark.parametrize(("index", "wanted"), [(0, True), (1, False)])
+def test_the_disk_that_goes_with_the_vm_is_the_right_one(
+    cloud: Cloud, vm: Callable[..., dict[str, Any]], index: int, wanted: bool
+) -> None:
+    vm(spec=VM)
+    disk = cloud.named("instances")["node1"]["disks"][index]
+    disk["autoDelete"] = not wanted
+    assert changed(vm(check=True, spec=VM))
+    assert changed(vm(spec=VM))
+    assert disk["autoDelete"] == wanted
+    assert not changed(vm(spec=VM))
+
+
+def test_a_data_disk_under_another_device_name_is_refused(
+    cloud: Cloud, vm: Callable[..., dict[str, Any]]
+) -> None:
+    vm(spec=VM)
+    cloud.named("instances")["node1"]["disks"][1]["deviceName"] = "persistent-disk-1"
+    before = len(cloud.mutations())
+    for check in (True, False):
+        message = vm(check=check, spec=VM)["msg"]
+        assert "deviceName is 'persistent-disk-1', not 'data'" in message
+        assert f"gcloud compute instances detach-disk node1 --disk node1-data --zone {ZONE}" in message
+    assert len(cloud.mutations()) == before
+
+
 REFUSED = [
     pytest.param(
         "subnetworks/lake",
