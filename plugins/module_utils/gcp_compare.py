@@ -9,6 +9,10 @@ from typing import Any
 
 from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import Json
 
+# Fields that Google answers as they were sent, without defaults. A key too many there, such as the ports of
+# an allowed protocol or a condition of a rule, makes it another rule.
+EXACT = {"firewall": ("allowed",), "bucket": ("lifecycle",)}
+
 
 def same(wanted: Any, current: Any) -> bool:
     """Whether a value is as wanted. What a mapping does not name does not count; nothing equals empty."""
@@ -55,6 +59,9 @@ def describe(differing: Mapping[str, tuple[Any, Any]]) -> str:
 
 def differences_of(kind: str, wanted: Json, current: Json) -> dict[str, tuple[Any, Any]]:
     found = differences(wanted, current)
+    for key in EXACT.get(kind, ()):
+        if key in wanted and not same(current.get(key), wanted[key]):
+            found[key] = (wanted[key], current.get(key))
     if "labels" in wanted:
         # All of them are ours but Google's own; one too many is a group too many.
         own = {k: v for k, v in current.get("labels", {}).items() if not k.startswith("goog-")}

@@ -189,7 +189,9 @@ KINDS: Mapping[str, Kind] = {
     "firewall": Kind(
         "compute",
         "projects/{project}/global/firewalls",
-        frozenset({"allowed", "description", "disabled", "priority", "sourceRanges", "targetTags"}),
+        frozenset(
+            {"allowed", "description", "disabled", "priority", "sourceRanges", "sourceTags", "targetTags"}
+        ),
         proof=("name",),
     ),
     "address": Kind(

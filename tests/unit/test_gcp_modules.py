@@ -41,7 +41,9 @@ RESOURCES: list[dict[str, Any]] = [
             "direction": "INGRESS",
             "sourceRanges": ["10.1.0.0/16", "10.2.0.0/16"],
             "targetTags": ["lake"],
-            "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}],
+            "sourceTags": [],
+            "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}, {"IPProtocol": "udp"}],
+            "disabled": False,
         },
     },
     {
@@ -254,7 +256,14 @@ MENDED = [
         "firewalls/ssh", {"sourceRanges": ["10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0"]}, id="firewall-one-more"
     ),
     pytest.param("firewalls/ssh", {"allowed": [{"IPProtocol": "all"}]}, id="firewall-ports"),
+    pytest.param(
+        "firewalls/ssh",
+        {"allowed": [{"IPProtocol": "tcp", "ports": ["22"]}, {"IPProtocol": "udp", "ports": ["53"]}]},
+        id="firewall-narrowed",
+    ),
     pytest.param("firewalls/ssh", {"targetTags": []}, id="firewall-targets"),
+    pytest.param("firewalls/ssh", {"sourceTags": ["web"]}, id="firewall-opened-to-a-tag"),
+    pytest.param("firewalls/ssh", {"disabled": True}, id="firewall-off"),
     pytest.param("routers/lake", {"nats": []}, id="no-nat"),
     pytest.param("disks/node1-data", {"sizeGb": "20"}, id="disk-too-small"),
     pytest.param("disks/node1-data", {"labels": {}}, id="disk-labels"),
@@ -266,6 +275,20 @@ MENDED = [
         "b/delta", {"softDeletePolicy": {"retentionDurationSeconds": "0"}}, id="bucket-no-soft-delete"
     ),
     pytest.param("b/delta", {"lifecycle": {"rule": []}}, id="bucket-lifecycle"),
+    pytest.param(
+        "b/delta",
+        {
+            "lifecycle": {
+                "rule": [
+                    {
+                        "action": {"type": "AbortIncompleteMultipartUpload"},
+                        "condition": {"age": 1, "matchesPrefix": ["gold/"]},
+                    }
+                ]
+            }
+        },
+        id="bucket-lifecycle-narrowed",
+    ),
     pytest.param(f"serviceAccounts/{NODES}", {"displayName": "x"}, id="account-name"),
 ]
 
