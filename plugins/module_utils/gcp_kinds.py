@@ -169,6 +169,12 @@ def _policies(path: str, value: Any, current: Json) -> list[Call]:
     return calls
 
 
+def _merged_labels(path: str, value: Any, current: Json) -> list[Call]:
+    # Cloud Storage merges what a PATCH says into what there is: what shall go is null.
+    gone = [key for key in current.get("labels", {}) if key not in value and not key.startswith("goog-")]
+    return [Call("PATCH", path, {"labels": {**dict.fromkeys(gone), **value}})]
+
+
 def _account(path: str, name: str, body: Json) -> Call:
     return Call("POST", path, {"accountId": name.partition("@")[0], "serviceAccount": body})
 
@@ -224,9 +230,8 @@ KINDS: Mapping[str, Kind] = {
     "bucket": Kind(
         "storage",
         "b",
-        frozenset(
-            {"iamConfiguration", "labels", "lifecycle", "softDeletePolicy", "storageClass", "versioning"}
-        ),
+        frozenset({"iamConfiguration", "lifecycle", "softDeletePolicy", "storageClass", "versioning"}),
+        {"labels": _merged_labels},
     ),
     "service_account": Kind(
         "iam",

@@ -289,6 +289,7 @@ MENDED = [
         },
         id="bucket-lifecycle-narrowed",
     ),
+    pytest.param("b/delta", {"labels": {"app": "lake", "team": "web"}}, id="bucket-label-too-many"),
     pytest.param(f"serviceAccounts/{NODES}", {"displayName": "x"}, id="account-name"),
 ]
 
