@@ -187,14 +187,27 @@ class Client:
                 return None
             raise
 
-    def change(self, api: str, verb: str, path: str, body: Json | None = None, **params: Any) -> Json:
-        """Change something, and wait until it is so; the answer, or the finished operation."""
+    def change(
+        self,
+        api: str,
+        verb: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        made: Callable[[], Json] = dict,
+        **params: Any,
+    ) -> Json:
+        """Change something, and wait until it is so; the answer, or the finished operation.
+
+        ``made`` finds what a request made whose answer was lost. It is asked before the request is repeated,
+        where Google would make a second one of the same name.
+        """
         if self.check_mode:
             raise AssertionError(f"{verb} {path} in check mode")
         if api == "compute":
             # Google does a request of the same id once, however often it comes.
             params["requestId"] = str(uuid.uuid4())
-        answer = self._ask(api, verb, path, body, params)
+        answer = self._ask(api, verb, path, body, params, made)
         if answer.get("kind") == "compute#operation":
             return self._wait_compute(answer)
         if re.match(r"operations/", str(answer.get("name", ""))):
@@ -243,7 +256,15 @@ class Client:
         response: Json = latest["it"].get("response", {})
         return response
 
-    def _ask(self, api: str, verb: str, path: str, body: Json | None, params: Json) -> Json:
+    def _ask(
+        self,
+        api: str,
+        verb: str,
+        path: str,
+        body: Json | None,
+        params: Json,
+        made: Callable[[], Json] = dict,
+    ) -> Json:
         url = f"{self._endpoints[api]}/{path.lstrip('/')}"
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -261,6 +282,9 @@ class Client:
                 if attempt == ATTEMPTS or not _passes(response.status_code, error_[0]):
                     raise self._explain(api, response.status_code, *error_)
             time.sleep(min(0.2 * 2**attempt, 20))
+            found = made()
+            if found:
+                return found
         raise AssertionError("not reached")
 
     def _explain(self, api: str, status: int, reason: str, message: str) -> GcpError:

@@ -63,6 +63,7 @@ budget:
   sample: billingAccounts/0A0A0A-0A0A0A-0A0A0A/budgets/1
 """
 
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -143,7 +144,9 @@ def apply(
         client.change("billingbudgets", "DELETE", current["name"])
         return {}
     if not current:
-        return dict(client.change("billingbudgets", "POST", parent, wanted))
+        # Google gives two budgets of one name to who asks twice.
+        made = partial(find, client, parent, wanted["displayName"])
+        return dict(client.change("billingbudgets", "POST", parent, wanted, made=made))
     changes = {key: wanted[key] for key in differing}
     mask = ",".join(changes)
     return dict(client.change("billingbudgets", "PATCH", current["name"], changes, updateMask=mask))

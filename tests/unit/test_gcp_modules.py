@@ -691,6 +691,16 @@ def test_an_answer_that_is_lost_is_asked_for_again(cloud: Cloud, run: Module, me
     assert not changed(run("gcp_resources", resources=RESOURCES))
 
 
+def test_a_budget_whose_answer_is_lost_is_not_made_twice(cloud: Cloud, run: Module) -> None:
+    options = {"name": "lake", "billing_account": "0A-0B-0C", "amount": 100}
+    cloud.refuse("billingbudgets.*.create", 503, "backendError", "Later.")
+    cloud.drop("billingbudgets.*.create")
+    done = run("gcp_budget", **options)
+    assert changed(done)
+    assert list(cloud.budgets) == [done["budget"]]
+    assert not changed(run("gcp_budget", **options))
+
+
 def test_a_change_whose_answer_is_lost_is_not_made_twice(
     cloud: Cloud, vm: Callable[..., dict[str, Any]]
 ) -> None:
