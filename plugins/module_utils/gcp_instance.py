@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.cdc.lakehouse.plugins.module_utils import gcp_resources
+from ansible_collections.cdc.lakehouse.plugins.module_utils import gcp_compare, gcp_resources
 from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import Client, GcpError, Json
 
 # Google's words for a VM that is on its way, and what it is on its way to.
@@ -18,13 +18,17 @@ ON_THE_WAY = {
     "PENDING_STOP": "TERMINATED",
     "SUSPENDING": "SUSPENDED",
 }
+# Of a disk that is made with its VM, and of the disk by itself.
+BOOT_DISK = {"diskSizeGb": "sizeGb", "diskType": "type"}
+NOTHING = gcp_resources.Plan("", "compute")
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What to do about a VM: change it, with a stop around it or not, then start or stop it."""
+    """What to do about a VM and its boot disk: change them, with a stop around or not, start or stop it."""
 
     fields: gcp_resources.Plan
+    boot_disk: gcp_resources.Plan = NOTHING
     stop_first: bool = False
     power: str = ""
     was: str = ""
@@ -32,12 +36,15 @@ class Steps:
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.fields.calls or self.power)
+        return bool(self.fields.calls or self.boot_disk.calls or self.power)
 
     @property
     def diff(self) -> Json:
         """As Ansible shows it."""
         shown = self.fields.diff
+        if self.boot_disk.calls:
+            shown["before"] = {**shown["before"], self.boot_disk.title: self.boot_disk.before}
+            shown["after"] = {**shown["after"], self.boot_disk.title: self.boot_disk.after}
         if self.power:
             shown["before"] = {**shown["before"], "status": self.was}
             shown["after"] = {
@@ -73,7 +80,8 @@ class Vm:
         """
         if not self.client.check_mode:
             self._settle()
-        was = self.status()
+        current = self.client.get("compute", self.path) or {}
+        was = str(current.get("status", ""))
         if not was and spec is None and state != "absent":
             raise GcpError(
                 f"There is no VM {self.name} in {self.zone}. Make it with playbooks/provision.yml."
@@ -83,6 +91,7 @@ class Vm:
         )
         if state == "absent" or not was:
             return Steps(fields, power="stop" if state == "stopped" else "", was=was)
+        boot_disk = self._boot_disk(current, spec or {})
         running = ON_THE_WAY.get(was, was) == "RUNNING"
         stop_first = running and any(call.needs_stop for call in fields.calls)
         if stop_first and state != "stopped" and not allow_stop:
@@ -92,18 +101,29 @@ class Vm:
                 "again."
             )
         power = {"running": "" if running else "start", "stopped": "stop" if running else ""}.get(state, "")
-        return Steps(fields, stop_first, power, was)
+        return Steps(fields, boot_disk, stop_first, power, was)
 
     def apply(self, steps: Steps) -> None:
         """Do what was planned, and wait for it."""
         stopped = steps.stop_first
         if stopped:
             self._power("stop")
+        gcp_resources.apply(self.client, steps.boot_disk)
         gcp_resources.apply(self.client, steps.fields)
         if steps.power == "stop" and not stopped:
             self._power("stop")
         elif steps.power == "start" or (stopped and steps.power != "stop"):
             self._power("start")
+
+    def _boot_disk(self, current: Json, spec: Json) -> gcp_resources.Plan:
+        """Compare the disk that it starts from with what a new one would be made as."""
+        new = gcp_compare.attached({"boot": True}, spec.get("disks", [])).get("initializeParams", {})
+        wanted = {own: new[name] for name, own in BOOT_DISK.items() if name in new}
+        disk = gcp_compare.attached({"boot": True}, current["disks"])
+        if not wanted or not disk:
+            return NOTHING
+        name = disk["source"].rsplit("/", 1)[1]
+        return gcp_resources.plan(self.client, "disk", name, self.zone, wanted)
 
     def _power(self, verb: str) -> None:
         self.client.change("compute", "POST", f"{self.path}/{verb}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any
 
 from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import GcpError, Json
@@ -76,10 +77,26 @@ def _post(action: str, key: str, *, stopped: bool = False, fingerprint: str = ""
 def _grow(path: str, value: Any, current: Json) -> list[Call]:
     if int(value) < int(current["sizeGb"]):
         raise GcpError(
-            f"{path.rsplit('/', 1)[1]} has {current['sizeGb']} GB and cannot shrink to {value}. "
-            f"Set {current['sizeGb']} or more."
+            f"Disk {path.rsplit('/', 1)[1]} has {current['sizeGb']} GB and cannot shrink to {value}. "
+            f"Set {current['sizeGb']} or more: gcp_boot_disk_gb of the disk that a VM starts from, "
+            "gcp_data_disk_gb of its data disk."
         )
     return [Call("POST", f"{path}/resize", {"sizeGb": str(value)})]
+
+
+def _expand(path: str, value: Any, current: Json) -> list[Call]:
+    had = current["ipCidrRange"]
+    try:
+        grows = IPv4Network(had).subnet_of(IPv4Network(value))
+    except ValueError:
+        grows = False
+    if not grows:
+        raise GcpError(
+            f"Subnetwork {path.rsplit('/', 1)[1]} has {had}, which {value} does not contain, and a range can "
+            f"only grow. Set gcp_subnet_range to {had} or a range around it, or run playbooks/destroy.yml "
+            "first."
+        )
+    return [Call("POST", f"{path}/expandIpCidrRange", {"ipCidrRange": value})]
 
 
 def _body(action: str, verb: str = "POST", *, stopped: bool = False) -> Setter:
@@ -187,7 +204,7 @@ KINDS: Mapping[str, Kind] = {
         "projects/{project}/regions/{location}/subnetworks",
         frozenset({"secondaryIpRanges", "logConfig"}),
         {
-            "ipCidrRange": _post("expandIpCidrRange", "ipCidrRange"),
+            "ipCidrRange": _expand,
             "privateIpGoogleAccess": _post("setPrivateIpGoogleAccess", "privateIpGoogleAccess"),
         },
         proof=("fingerprint",),

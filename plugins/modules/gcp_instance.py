@@ -14,6 +14,8 @@ description:
   - Makes, mends, starts, stops and deletes a VM, and waits until it is so.
   - Unlike C(google.cloud.gcp_compute_instance) it knows Spot VMs, schedules and limits on the running time,
     tells the truth in check mode, and shows what differs.
+  - What C(initializeParams) of the disk that a VM starts from say of size and type holds later too. It can
+    grow, and nothing else.
   - Disks that are attached by their C(source), without C(autoDelete), outlive the VM.
 extends_documentation_fragment:
   - cdc.lakehouse.gcp

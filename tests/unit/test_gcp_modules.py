@@ -405,6 +405,28 @@ def test_a_data_disk_under_another_device_name_is_refused(
     assert len(cloud.mutations()) == before
 
 
+def test_the_disk_that_a_vm_starts_from_grows_and_does_not_shrink(
+    cloud: Cloud, vm: Callable[..., dict[str, Any]]
+) -> None:
+    def sized(gb: int) -> dict[str, Any]:
+        spec = copy.deepcopy(VM)
+        spec["disks"][0]["initializeParams"]["diskSizeGb"] = str(gb)
+        return spec
+
+    vm(spec=sized(20))
+    before = len(cloud.mutations())
+    announced = vm(check=True, spec=sized(30))
+    assert changed(announced)
+    assert announced["diff"]["after"] == {"disk node1": {"sizeGb": "30"}}
+    assert "has 20 GB and cannot shrink to 10. Set 20 or more" in vm(check=True, spec=sized(10))["msg"]
+    assert "gcp_boot_disk_gb" in vm(spec=sized(10))["msg"]
+    assert len(cloud.mutations()) == before
+
+    assert changed(vm(spec=sized(30)))
+    assert cloud.named("disks")["node1"]["sizeGb"] == "30"
+    assert not changed(vm(spec=sized(30)))
+
+
 REFUSED = [
     pytest.param(
         "subnetworks/lake",
@@ -424,6 +446,12 @@ REFUSED = [
     pytest.param("disks/node1-data", {"type": "pd-ssd"}, "type is 'pd-ssd'", id="disk-type"),
     pytest.param(
         "disks/node1-data", {"sizeGb": "100"}, "has 100 GB and cannot shrink to 50", id="disk-too-large"
+    ),
+    pytest.param(
+        "subnetworks/lake",
+        {"ipCidrRange": "10.0.0.0/16"},
+        "10.0.0.0/16, which 10.0.0.0/24 does not contain",
+        id="subnet-too-large",
     ),
     pytest.param("b/delta", {"location": "US"}, "location is 'US', not 'EUROPE-WEST3'", id="bucket-location"),
     pytest.param(
