@@ -58,6 +58,12 @@ ROLES = {
     "serviceusage": "roles/serviceusage.serviceUsageAdmin",
     "storage": "roles/storage.admin",
 }
+# Google's words for a project without billing. Names of projects and tables may hold "billing", too.
+NO_BILLING = re.compile(
+    r"accountdisabled|billing_?(?:disabled|not_?found|not_?open|not_?enabled)\b"
+    r"|billing (?:must|to) be enabled|billing (?:is |account )?disabled|billing has not been enabled"
+    r"|not configured billing|absent billing account|billing account for (?:the owning )?project"
+)
 AGAIN = {429, 500, 502, 503, 504}
 ATTEMPTS = 6
 REQUEST_SECONDS = 60
@@ -309,7 +315,7 @@ class Client:
             way = "Try again later, choose another gcp_zone, or, for Spot VMs, set gcp_spot to false."
             return GcpError(f"The zone has no room: {text}. {way}", status, "stockout")
         if (
-            "billing" in lower
+            NO_BILLING.search(lower)
             and status in {0, 400, 403}
             and api != "cloudbilling"
             and api != "billingbudgets"

@@ -607,6 +607,8 @@ def test_a_budget_is_made_changed_and_found_again(cloud: Cloud, run: Module) -> 
 # --- errors ---
 
 NETWORK_ONLY = RESOURCES[:1]
+PRICES = {"machines": {}, "disks": {}, "external_address": 0, "nat": 0, "class_a": 0, "class_b": 0}
+EXPORT = f"{PROJECT}.bills.gcp_billing_export_v1"
 
 
 def test_a_missing_permission_names_it_the_account_and_a_role(cloud: Cloud, run: Module) -> None:
@@ -680,6 +682,35 @@ def test_a_zone_without_room_says_what_else_to_try(cloud: Cloud, vm: Callable[..
 def test_no_billing_is_named(cloud: Cloud, run: Module) -> None:
     del cloud.projects[PROJECT]["billing"]
     assert "gcp_billing_account" in run("gcp_services", services=["oslogin.googleapis.com"])["msg"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("UREQ_PROJECT_BILLING_NOT_FOUND", "Billing account for project '1' is not found."),
+        ("accountDisabled", "The project to be billed is associated with an absent billing account."),
+        ("forbidden", "Project shop-lakehouse (#1) has billing disabled. Please enable it."),
+    ],
+)
+def test_no_billing_has_many_words(cloud: Cloud, run: Module, reason: str, words: str) -> None:
+    cloud.refuse("compute.networks.get", 403, reason, words)
+    assert "gcp_billing_account" in run("gcp_resources", resources=NETWORK_ONLY)["msg"]
+
+
+def test_billing_in_a_name_is_not_a_missing_billing_account(cloud: Cloud, run: Module) -> None:
+    network = "projects/billing-lake/global/networks/lake"
+    words = f"Required 'compute.networks.get' permission for '{network}'"
+    cloud.refuse("compute.networks.get", 403, "forbidden", words)
+    message = run("gcp_resources", resources=NETWORK_ONLY)["msg"]
+    assert "roles/compute.admin" in message
+    assert "gcp_billing_account" not in message
+
+    cloud.services[PROJECT].add("bigquery.googleapis.com")
+    words = "Access Denied: Table shop-lakehouse:bills.gcp_billing_export_v1: User does not have permission."
+    cloud.refuse("bigquery.jobs.query", 403, "accessDenied", words)
+    message = run("gcp_cost_info", app="lake", prices=PRICES, billing_export=EXPORT)["msg"]
+    assert "roles/bigquery.dataViewer" in message
+    assert "gcp_billing_account" not in message
 
 
 def test_a_project_that_is_not_there_is_named(cloud: Cloud, run: Module) -> None:
