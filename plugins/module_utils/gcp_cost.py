@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from ansible_collections.cdc.lakehouse.plugins.module_utils.gcp import Client, GcpError, Json
 
 MONTH_HOURS = 730
+QUERY_SECONDS = 50  # BigQuery answers then whether it is done or not; the client gives up after 60
 SPENT = """
 SELECT service.description AS service, currency,
   ROUND(SUM(cost) + SUM(IFNULL((SELECT SUM(credit.amount) FROM UNNEST(credits) AS credit), 0)), 2) AS cost
@@ -109,6 +110,7 @@ def spent(client: Client, table: str) -> list[Json]:
     body = {
         "query": SPENT.format(table=table),
         "useLegacySql": False,
+        "timeoutMs": QUERY_SECONDS * 1000,
         "parameterMode": "NAMED",
         "queryParameters": [
             {
@@ -118,7 +120,14 @@ def spent(client: Client, table: str) -> list[Json]:
             }
         ],
     }
-    answer = client.read("bigquery", f"projects/{table.partition('.')[0]}/queries", body) or {}
+    answer = client.read("bigquery", f"projects/{table.partition('.')[0]}/queries", body)
+    if answer is None:  # in check mode
+        return []
+    if not answer.get("jobComplete"):
+        raise GcpError(
+            f"BigQuery did not read gcp_billing_export {table} within {QUERY_SECONDS} s. Run "
+            "playbooks/cost.yml again, or set gcp_billing_export to nothing for the estimate alone."
+        )
     names = [field["name"] for field in answer.get("schema", {}).get("fields", [])]
     rows = [dict(zip(names, [cell["v"] for cell in row["f"]], strict=True)) for row in answer.get("rows", [])]
     return [{**row, "cost": float(row["cost"])} for row in rows]

@@ -91,6 +91,7 @@ class Cloud(Compute):
     budgets: dict[str, Json] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     spend: list[Json] = field(default_factory=list)
+    spend_takes_long: bool = False
     troubles: list[Trouble] = field(default_factory=list)
     operations: dict[str, Json] = field(default_factory=dict)
     requests: dict[str, Json] = field(default_factory=dict)
@@ -414,6 +415,8 @@ class Cloud(Compute):
         return 200, {"name": path.removeprefix("/v1/"), "payload": {"data": data}}
 
     def _bigquery(self, method: Method, path: str, query: dict[str, list[str]], body: Json) -> Answer:
+        if self.spend_takes_long:
+            return 200, {"jobComplete": False, "jobReference": {"jobId": "1"}}
         return 200, {
             "jobComplete": True,
             "schema": {"fields": [{"name": name} for name in (self.spend[0] if self.spend else {})]},

@@ -135,6 +135,8 @@ VM: dict[str, Any] = {
     },
     "scheduling": STANDARD,
 }
+PRICES = {"machines": {}, "disks": {}, "external_address": 0, "nat": 0, "class_a": 0, "class_b": 0}
+EXPORT = f"{PROJECT}.bills.gcp_billing_export_v1"
 
 
 @pytest.fixture(scope="module")
@@ -604,11 +606,21 @@ def test_a_budget_is_made_changed_and_found_again(cloud: Cloud, run: Module) -> 
     assert len(cloud.budgets) == 3
 
 
+def test_what_was_spent_is_read_and_half_a_query_is_no_answer(cloud: Cloud, run: Module) -> None:
+    cloud.services[PROJECT].add("bigquery.googleapis.com")
+    cloud.spend = [{"service": "Compute Engine", "currency": "EUR", "cost": "12.5"}]
+    options = {"app": "lake", "prices": PRICES, "billing_export": EXPORT}
+    assert run("gcp_cost_info", **options)["spent"] == [{**cloud.spend[0], "cost": 12.5}]
+    assert cloud.log[-1].body["timeoutMs"] < gcp.REQUEST_SECONDS * 1000, "before the client gives up"
+    cloud.spend_takes_long = True
+    message = run("gcp_cost_info", **options)["msg"]
+    assert f"gcp_billing_export {EXPORT}" in message
+    assert "Run playbooks/cost.yml again" in message
+
+
 # --- errors ---
 
 NETWORK_ONLY = RESOURCES[:1]
-PRICES = {"machines": {}, "disks": {}, "external_address": 0, "nat": 0, "class_a": 0, "class_b": 0}
-EXPORT = f"{PROJECT}.bills.gcp_billing_export_v1"
 
 
 def test_a_missing_permission_names_it_the_account_and_a_role(cloud: Cloud, run: Module) -> None:
