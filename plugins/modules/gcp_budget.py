@@ -14,6 +14,8 @@ description:
   - A budget of a billing account for the spending of one project in a month. It sends mail at each
     threshold; it stops nothing.
   - Its name within the billing account is its identity.
+  - With O(state=absent), a refusal to list the budgets is a warning only, since who may not see them has made
+    none.
 extends_documentation_fragment:
   - cdc.lakehouse.gcp
 options:
@@ -90,7 +92,13 @@ def bring(module: AnsibleModule, client: gcp.Client) -> dict[str, Any]:
     if present and not params["amount"]:
         raise gcp.GcpError("amount must be 1 or more: what a month may cost.")
     parent = f"billingAccounts/{params['billing_account']}/budgets"
-    current = find(client, parent, params["name"])
+    try:
+        current = find(client, parent, params["name"])
+    except gcp.GcpError as error:
+        if present or error.status != 403 or error.reason == "off":
+            raise
+        module.warn(f"Whether there is a budget {params['name']} to delete is not known. {error}")
+        return {"changed": False, "budget": "", "diff": {}}
     wanted = spec(params, current, client) if present else {}
     differing = gcp_compare.differences(wanted, current)
     changed = bool(differing) if present else bool(current)

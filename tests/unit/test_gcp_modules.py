@@ -618,6 +618,15 @@ def test_what_was_spent_is_read_and_half_a_query_is_no_answer(cloud: Cloud, run:
     assert "Run playbooks/cost.yml again" in message
 
 
+def test_who_may_not_see_budgets_has_none_to_take_away(cloud: Cloud, run: Module) -> None:
+    cloud.refuse("billingbudgets.*.list", 403, "forbidden", "The caller does not have permission", times=9)
+    options = {"name": "lake", "billing_account": "0A-0B-0C"}
+    none = run("gcp_budget", **options, state="absent")
+    assert not changed(none)
+    assert "roles/billing.costsManager" in str(none["warnings"])
+    assert "roles/billing.costsManager" in run("gcp_budget", **options, amount=1)["msg"]
+
+
 # --- errors ---
 
 NETWORK_ONLY = RESOURCES[:1]

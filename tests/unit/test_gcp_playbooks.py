@@ -255,14 +255,24 @@ def test_each_node_shows_that_its_credentials_work(story: Story) -> None:
     assert "ya29" not in right.stdout + wrong.stdout + reader.stdout
 
 
+def test_a_budget_goes_with_its_setting(story: Story) -> None:
+    assert [one["displayName"] for one in story.cloud.budgets.values()] == [f"{PROJECT} lakehouse"]
+    done = story.play("provision", "--start-at-task=Provide the budget", gcp_budget=0)
+    assert done.returncode == 0, done.stdout
+    assert story.cloud.budgets == {}
+
+
 def test_destroy_asks_first_and_keeps_the_data(story: Story) -> None:
     refused = story.play("destroy")
     assert refused.returncode != 0
     assert f"-e gcp_destroy={PROJECT}" in refused.stdout
     assert story.mutations[-1] == []
 
-    done = story.play("destroy", gcp_destroy=PROJECT)
+    budget = f"billingAccounts/{SETTINGS['gcp_billing_account']}/budgets/1"
+    story.cloud.budgets[budget] = {"displayName": f"{PROJECT} lakehouse", "name": budget}
+    done = story.play("destroy", gcp_destroy=PROJECT, gcp_budget=0)
     assert done.returncode == 0, done.stdout
+    assert story.cloud.budgets == {}
     kept = {path.rsplit("/", 2)[-2] + "/" + path.rsplit("/", 1)[1] for path in story.cloud.resources}
     assert kept == {
         f"b/{PROJECT}-lakehouse",
