@@ -46,11 +46,11 @@ ENDPOINTS = {
     "serviceusage": "https://serviceusage.googleapis.com/v1",
     "storage": "https://storage.googleapis.com/storage/v1",
 }
-# A role that may do what an API refused, for the error.
+# A role on the project that may do what an API refused, for the error.
 ROLES = {
     "bigquery": "roles/bigquery.jobUser and roles/bigquery.dataViewer",
-    "billingbudgets": "roles/billing.costsManager (on the billing account)",
-    "cloudbilling": "roles/billing.user (on the billing account)",
+    "billingbudgets": "roles/billing.costsManager",
+    "cloudbilling": "roles/browser",
     "cloudresourcemanager": "roles/resourcemanager.projectIamAdmin",
     "compute": "roles/compute.admin and roles/iam.serviceAccountUser",
     "iam": "roles/iam.serviceAccountAdmin",
@@ -58,6 +58,8 @@ ROLES = {
     "serviceusage": "roles/serviceusage.serviceUsageAdmin",
     "storage": "roles/storage.admin",
 }
+# The same on a billing account.
+ACCOUNT_ROLES = {"billingbudgets": "roles/billing.costsManager", "cloudbilling": "roles/billing.user"}
 # Google's words for a project without billing. Names of projects and tables may hold "billing", too.
 NO_BILLING = re.compile(
     r"accountdisabled|billing_?(?:disabled|not_?found|not_?open|not_?enabled)\b"
@@ -286,15 +288,15 @@ class Client:
                     return response.json() if response.content else {}
                 error_ = _error_of(response)
                 if attempt == ATTEMPTS or not _passes(response.status_code, error_[0]):
-                    raise self._explain(api, response.status_code, *error_)
+                    raise self._explain(api, response.status_code, *error_, f"{verb} {path} {body}")
             time.sleep(min(0.2 * 2**attempt, 20))
             found = made()
             if found:
                 return found
         raise AssertionError("not reached")
 
-    def _explain(self, api: str, status: int, reason: str, message: str) -> GcpError:
-        """Make an error of Google's words that names the way out."""
+    def _explain(self, api: str, status: int, reason: str, message: str, request: str = "") -> GcpError:
+        """Make an error of Google's words on a request (verb, path and body) that names the way out."""
         host = f"{api}.googleapis.com"
         text = message.rstrip(".")
         lower = f"{reason} {message}".lower()
@@ -331,19 +333,39 @@ class Client:
                 getattr(self._credentials, "service_account_email", None)
                 or "the account that you signed in with"
             )
+            role, command = self._grant(api, request)
             way = (
-                f"Grant {who} {f'the permission {missing[1]}, which is in ' if missing else ''}{ROLES[api]}: "
-                f"`gcloud projects add-iam-policy-binding {self.project} --member … --role …`."
+                f"Grant {who} {f'the permission {missing[1]}, which is in ' if missing else ''}{role}: "
+                f"`{command} --member … --role {'…' if ' and ' in role else role}`."
             )
             # What else may not exist, a bucket for instance, is there, or is another one's.
             absent = "may not exist" in message or "not found or permission denied" in lower
             unknown = absent and (api == "cloudresourcemanager" or "project " in lower)
-            if unknown:
+            if request.startswith("POST projects "):
+                unknown = False
+                way += " gcp_project_parent names what a new project belongs to."
+            elif unknown:
                 way = f"Is gcp_project right? gcp_create_project makes a new one. If it is there: {way}"
             return GcpError(
                 f"{host} refused ({status}): {text}. {way}", status, "unknown-project" if unknown else reason
             )
+        bucket = re.match(r"DELETE b/(\S+)", request)
+        if bucket and "not empty" in lower:
+            way = f"Empty it: `gcloud storage rm --recursive 'gs://{bucket[1]}/**'`, then run again."
+            return GcpError(f"Google deletes no bucket that holds something: {text}. {way}", status, reason)
         return GcpError(f"{host} answered {status or 'an operation'} {reason}: {text}.", status, reason)
+
+    def _grant(self, api: str, request: str) -> tuple[str, str]:
+        """A role that may do what was refused, and the command that grants it where it counts."""
+        account = re.search(r"billingAccounts/([\w-]+)", request)
+        if account and api in ACCOUNT_ROLES:
+            return ACCOUNT_ROLES[api], f"gcloud billing accounts add-iam-policy-binding {account[1]}"
+        if not request.startswith("POST projects "):
+            return ROLES[api], f"gcloud projects add-iam-policy-binding {self.project}"
+        parent = re.search(r"(folders|organizations)/(\d+)", request)
+        kind, number = parent.groups() if parent else ("organizations", "ORGANIZATION")
+        group = "resource-manager folders" if kind == "folders" else kind
+        return "roles/resourcemanager.projectCreator", f"gcloud {group} add-iam-policy-binding {number}"
 
 
 def _passes(status: int, reason: str) -> bool:

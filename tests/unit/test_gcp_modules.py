@@ -734,6 +734,43 @@ def test_billing_in_a_name_is_not_a_missing_billing_account(cloud: Cloud, run: M
     assert "gcp_billing_account" not in message
 
 
+def test_a_refusal_about_billing_says_what_to_grant_on_the_account(cloud: Cloud, run: Module) -> None:
+    words = "The caller does not have permission"
+    grant = "`gcloud billing accounts add-iam-policy-binding 0A-0B-0C --member … --role "
+    cloud.refuse("billingbudgets.*.create", 403, "forbidden", words)
+    message = run("gcp_budget", name="lake", billing_account="0A-0B-0C", amount=1)["msg"]
+    assert f"{grant}roles/billing.costsManager`" in message
+    cloud.refuse("cloudbilling.projects.updateBillingInfo", 403, "forbidden", words)
+    assert f"{grant}roles/billing.user`" in run("gcp_project", billing_account="0A-0B-0C")["msg"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "command"),
+    [
+        ("folders/1", "gcloud resource-manager folders add-iam-policy-binding 1"),
+        ("organizations/2", "gcloud organizations add-iam-policy-binding 2"),
+        (None, "gcloud organizations add-iam-policy-binding ORGANIZATION"),
+    ],
+)
+def test_a_project_that_may_not_be_made_says_what_to_grant_on_its_parent(
+    cloud: Cloud, run: Module, parent: str | None, command: str
+) -> None:
+    cloud.projects.clear()
+    words = "Permission 'resourcemanager.projects.create' denied on resource (or it may not exist)."
+    cloud.refuse("cloudresourcemanager.projects.create", 403, "forbidden", words)
+    message = run("gcp_project", create=True, parent=parent)["msg"]
+    assert f"`{command} --member … --role roles/resourcemanager.projectCreator`" in message
+    assert "gcp_project_parent" in message
+    assert "gcp_create_project makes a new one" not in message
+
+
+def test_a_full_bucket_says_how_to_empty_it(cloud: Cloud, run: Module) -> None:
+    run("gcp_resources", resources=RESOURCES)
+    cloud.refuse("storage.buckets.delete", 409, "conflict", "The bucket you tried to delete is not empty.")
+    message = run("gcp_resources", resources=[{**RESOURCES[-1], "state": "absent"}])["msg"]
+    assert "`gcloud storage rm --recursive 'gs://delta/**'`" in message
+
+
 def test_a_project_that_is_not_there_is_named(cloud: Cloud, run: Module) -> None:
     cloud.projects.clear()
     message = run("gcp_project")["msg"]
