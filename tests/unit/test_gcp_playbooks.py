@@ -95,6 +95,15 @@ def test_the_second_run_changes_nothing(story: Story) -> None:
     assert story.mutations[2] == []
 
 
+def test_external_access_that_lets_nobody_in_is_refused(story: Story) -> None:
+    refused = story.play("provision", gcp_reach="external", gcp_external_addresses=True)
+    assert refused.returncode != 0
+    told = " ".join(refused.stdout.split())
+    assert "gcp_reach is external and gcp_ssh_ranges is []" in told
+    assert "or gcp_reach to iap" in told
+    assert story.mutations[-1] == []
+
+
 def test_nothing_is_open_to_the_internet(story: Story) -> None:
     rules = story.cloud.named("firewalls")
     assert {name: rule["sourceRanges"] for name, rule in rules.items()} == {
