@@ -135,26 +135,29 @@ def test_the_vms_are_as_settings_and_safety_want(story: Story) -> None:
         assert vm["disks"][1]["source"].endswith(f"/lakehouse-{name}-data")
 
 
+def roles(story: Story, member: str, where: str = f"projects/{PROJECT}") -> set[str]:
+    """The roles that a member has, on the project unless said otherwise."""
+    return {one["role"] for one in story.cloud.policies[where]["bindings"] if member in one["members"]}
+
+
 def test_the_nodes_have_the_least_roles(story: Story) -> None:
     identity = f"serviceAccount:lakehouse@{PROJECT}.iam.gserviceaccount.com"
-
-    def roles(policy: str) -> set[str]:
-        return {one["role"] for one in story.cloud.policies[policy]["bindings"] if identity in one["members"]}
-
-    assert roles(f"/storage/v1/b/{PROJECT}-lakehouse") == {
+    assert roles(story, identity, f"/storage/v1/b/{PROJECT}-lakehouse") == {
         "roles/storage.objectUser",
         "roles/storage.legacyBucketReader",
     }
-    assert roles(f"projects/{PROJECT}") == {"roles/logging.logWriter"}
+    assert roles(story, identity) == {"roles/logging.logWriter"}
+
+
+def starter(story: Story) -> str:
+    """Whom Compute Engine starts and stops VMs as, by a schedule."""
+    number = story.cloud.projects[PROJECT]["name"].partition("/")[2]
+    return f"serviceAccount:service-{number}@compute-system.iam.gserviceaccount.com"
 
 
 def test_the_schedule_may_start_and_stop_the_vms(story: Story) -> None:
-    number = story.cloud.projects[PROJECT]["name"].partition("/")[2]
-    starter = f"serviceAccount:service-{number}@compute-system.iam.gserviceaccount.com"
-    bindings = story.cloud.policies[f"projects/{PROJECT}"]["bindings"]
-    assert [one["role"] for one in bindings if starter in one["members"]] == [
-        "roles/compute.instanceAdmin.v1"
-    ]
+    assert roles(story, starter(story)) == {"roles/compute.instanceAdmin.v1"}
+    assert roles(story, ADMIN) == {"roles/compute.osAdminLogin", "roles/iap.tunnelResourceAccessor"}
 
 
 def test_the_inventory_lists_running_vms_in_their_groups(story: Story) -> None:
@@ -264,11 +267,13 @@ def test_each_node_shows_that_its_credentials_work(story: Story) -> None:
     assert "ya29" not in right.stdout + wrong.stdout + reader.stdout
 
 
-def test_a_budget_goes_with_its_setting(story: Story) -> None:
+def test_budget_and_schedule_go_with_their_settings(story: Story) -> None:
     assert [one["displayName"] for one in story.cloud.budgets.values()] == [f"{PROJECT} lakehouse"]
-    done = story.play("provision", "--start-at-task=Provide the budget", gcp_budget=0)
+    done = story.play("provision", gcp_budget=0, gcp_schedule_stop="")
     assert done.returncode == 0, done.stdout
     assert story.cloud.budgets == {}
+    assert story.cloud.named("resourcePolicies") == {}
+    assert roles(story, starter(story)) == set()
 
 
 def test_destroy_asks_first_and_keeps_the_data(story: Story) -> None:
@@ -277,11 +282,14 @@ def test_destroy_asks_first_and_keeps_the_data(story: Story) -> None:
     assert f"-e gcp_destroy={PROJECT}" in refused.stdout
     assert story.mutations[-1] == []
 
+    bindings = story.cloud.policies[f"projects/{PROJECT}"]["bindings"]
+    bindings.append({"role": "roles/compute.instanceAdmin.v1", "members": [starter(story)]})
     budget = f"billingAccounts/{SETTINGS['gcp_billing_account']}/budgets/1"
     story.cloud.budgets[budget] = {"displayName": f"{PROJECT} lakehouse", "name": budget}
     done = story.play("destroy", gcp_destroy=PROJECT, gcp_budget=0)
     assert done.returncode == 0, done.stdout
     assert story.cloud.budgets == {}
+    assert roles(story, ADMIN) | roles(story, starter(story)) == set()
     kept = {path.rsplit("/", 2)[-2] + "/" + path.rsplit("/", 1)[1] for path in story.cloud.resources}
     assert kept == {
         f"b/{PROJECT}-lakehouse",
