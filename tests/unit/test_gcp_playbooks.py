@@ -242,6 +242,14 @@ def test_stop_and_start_and_what_it_costs(story: Story) -> None:
     assert "Compute Engine" in told.stdout
     assert "12.50 EUR" in told.stdout
 
+    def an_hour(**triggers: float) -> float:
+        told = story.play("cost", **triggers)
+        return float(re.findall(r"requests +([\d.]+) an hour", told.stdout)[0])
+
+    # 120 batches of bronze, 120 of silver, 60 of gold, 127 requests each.
+    assert an_hour() == pytest.approx(300 * (42 * 0.005 + 85 * 0.0004) / 1000, abs=1e-4)
+    assert an_hour(pipeline_bronze_trigger=1.0, pipeline_silver_trigger=1.0) > 6 * 3 * 0.0863
+
 
 def test_each_node_shows_that_its_credentials_work(story: Story) -> None:
     local = {"ansible_connection": "local", "gcp_metadata_url": story.env["HTTPS_PROXY"]}
