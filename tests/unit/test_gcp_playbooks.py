@@ -251,6 +251,20 @@ def test_stop_and_start_and_what_it_costs(story: Story) -> None:
     assert an_hour(pipeline_bronze_trigger=1.0, pipeline_silver_trigger=1.0) > 6 * 3 * 0.0863
 
 
+def test_nodes_that_cannot_be_drained_are_stopped_all_the_same(story: Story) -> None:
+    nowhere = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_common_args": ""}
+    done = story.play("stop_vms", **nowhere)
+    vms = story.cloud.named("instances").values()
+    assert {vm["status"] for vm in vms} == {"TERMINATED"}
+    for vm in vms:
+        vm["status"] = "RUNNING"
+    assert done.returncode != 0
+    told = " ".join(done.stdout.split())
+    assert "node1: data-generator, jupyter, debezium, kafka, postgresql" in told
+    assert "node3: metabase, spark-worker, postgresql" in told
+    assert "Nothing is lost by that" in told
+
+
 def test_each_node_shows_that_its_credentials_work(story: Story) -> None:
     local = {"ansible_connection": "local", "gcp_metadata_url": story.env["HTTPS_PROXY"]}
     story.env["SSL_CERT_FILE"] = story.env["REQUESTS_CA_BUNDLE"]
