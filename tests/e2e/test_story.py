@@ -98,7 +98,7 @@ def test_from_an_empty_project_to_a_lakehouse_that_sleeps_at_night(
                 "ansible-playbook",
                 *words,
                 f"playbooks/{name}.yml",
-                env={**env, **truth.environment(tmp_path / "changes")},
+                env={**truth.environment(tmp_path / "changes"), **env},
             )
             assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
             return done.stdout
