@@ -60,6 +60,7 @@ def settings(lab: Lab) -> dict[str, Any]:
     cache = Path(os.environ.get("CDC_LAKEHOUSE_CACHE") or Path.home() / ".cache" / "cdc-lakehouse")
     return {
         "gcp_create_project": True,
+        "gcp_billing_account": "0A0A0A-0A0A0A-0A0A0A",
         "gcp_reach": "internal",
         "gcp_subnet_range": f"{network}.0/24",
         "gcp_nodes": [{**node, "address": addresses[node["name"]]} for node in nodes],
