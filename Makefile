@@ -12,6 +12,7 @@ PLAY := ANSIBLE_DISPLAY_SKIPPED_HOSTS=false ansible-playbook
 TELL := ANSIBLE_STDOUT_CALLBACK=cdc.lakehouse.screen ansible-playbook
 # Servers are waited for half of the time: two at a time keep two cores busy, three only wait for each other.
 SIDE_BY_SIDE := pytest -n 2 -v --durations=25
+QUICK_LINT := ruff check; mypy; yamllint --strict .
 STARTED := $(shell date +%s)
 phase = @printf '\n=== %s · %d s\n' '$(1)' $$(( $$(date +%s) - $(STARTED) ))
 
@@ -62,7 +63,7 @@ test-all: prepared  ## all tests
 
 .PHONY: test-fast
 test-fast: jars  ## the quick ones of what needs no Docker, with few examples
-	@ruff check; mypy; yamllint --strict .
+	@$(QUICK_LINT)
 	@CDC_EXAMPLES=0.02 $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/spark
 
 # Downloads wait, linters compute.
@@ -76,7 +77,7 @@ bench: jars  ## what the work costs: a table, and build/bench/results.json
 
 .PHONY: lint
 lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on the built collection
-	@ansible-lint --offline & wait_for=$$!; ruff check; mypy; yamllint --strict .; python tools/sanity.py; wait $$wait_for
+	@ansible-lint --offline & wait_for=$$!; $(QUICK_LINT); python tools/sanity.py; wait $$wait_for
 
 .PHONY: image
 image: venv  ## build the image of a node, which the Molecule scenarios use

@@ -16,6 +16,6 @@ def lab() -> Iterator[Lab]:
     if not lab.make("status", check=False).returncode:
         yield lab
         return
-    lab.make("up")
+    lab.up = lab.make("up").stdout
     yield lab
     lab.make("down")

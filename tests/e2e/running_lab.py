@@ -37,6 +37,8 @@ class Lab:
     """The three nodes, by the commands that a user has."""
 
     nodes = ("node1", "node2", "node3")
+    up = ""
+    """What `make up` said, where the tests brought it up."""
 
     def make(self, target: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a target of the Makefile."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
@@ -173,12 +173,12 @@ class Shop:
             past: Seconds since the first could be placed.
             came: How many seconds ago each customer came.
         """
-        customers = tuple(self.customers)
+        customers, products = tuple(self.customers), tuple(self.products)
         number = min(self.bounds.orders // 2, MOST_PAST)
         ages = sorted(int(past * (1 - random.random() ** 0.75)) for _ in range(number))
         for age in reversed(ages):
             there = bisect_right(came, -age, key=lambda seconds: -seconds)
-            order = self._order(random, random.choice(customers[:there]))
+            order = self._order(random, random.choice(customers[:there]), products)
             (fate,) = random.choices(tuple(FATES), tuple(FATES.values()))
             yield replace(order, age=age, status=fate)
 
@@ -245,12 +245,12 @@ class Shop:
         return next((key for key, order in self.orders.items() if order.status in FINISHED), None)
 
     def _place_order(self, random: Random) -> Action:
-        if not any(product.active for product in self.products.values()):
-            return SetActive(random.choice(tuple(self.products)), active=True)
-        return self._order(random, random.choice(tuple(self.customers)))
-
-    def _order(self, random: Random, customer_id: int) -> PlaceOrder:
         offered = [key for key, product in self.products.items() if product.active]
+        if not offered:
+            return SetActive(random.choice(tuple(self.products)), active=True)
+        return self._order(random, random.choice(tuple(self.customers)), offered)
+
+    def _order(self, random: Random, customer_id: int, offered: Sequence[int]) -> PlaceOrder:
         lines = random.sample(offered, min(len(offered), random.randint(1, 5)))
         items = tuple(Item(key, random.choice((1, 1, 1, 2, 3)), self.products[key].price) for key in lines)
         return PlaceOrder(customer_id, items, _note(random))
