@@ -8,6 +8,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse import literals
+from lakehouse.jvm import java_class, nothing
 
 ARRIVED = ("insert", "update_postimage")
 """The `_change_type` of rows in the change data feed that are as they came; the others are as they went."""
@@ -33,15 +34,13 @@ def change_schema(spark: SparkSession, path: str, schema: str, partitioned_by: s
 
 def latest_version(spark: SparkSession, path: str) -> int:
     """The table's newest version, -1 when there is no table; costs one listing of its log."""
-    jvm: Any = spark._jvm
-    none = jvm.scala.Option.empty()
+    none = nothing(spark)
     return int(_log(spark, path).update(False, none, none).version())
 
 
 def earliest_version(spark: SparkSession, path: str) -> int:
     """The oldest version that the table's log still has."""
-    jvm: Any = spark._jvm
-    history = jvm.org.apache.spark.sql.delta.DeltaHistoryManager
+    history = java_class(spark, "org.apache.spark.sql.delta.DeltaHistoryManager")
     return int(history.getEarliestDeltaFile(_log(spark, path)))
 
 
@@ -84,9 +83,9 @@ class Upkeep:
         snapshot = table_log.unsafeVolatileSnapshot()
         if self._cleaned is not None and snapshot.version() < self._cleaned + self.VERSIONS:
             return
-        jvm: Any = self._spark._jvm
-        as_the_table_says = jvm.scala.Option.empty()
-        to_the_minute = jvm.org.apache.spark.sql.delta.TruncationGranularity.MINUTE()
+        as_the_table_says = nothing(self._spark)
+        granularity = java_class(self._spark, "org.apache.spark.sql.delta.TruncationGranularity")
+        to_the_minute = granularity.MINUTE()
         table_log.cleanUpExpiredLogs(snapshot, as_the_table_says, as_the_table_says, to_the_minute)
         self._cleaned = snapshot.version()
 
@@ -98,8 +97,7 @@ def _file_count(spark: SparkSession, path: str) -> int | None:
 
 
 def _log(spark: SparkSession, path: str) -> Any:
-    jvm: Any = spark._jvm
-    return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+    return java_class(spark, "org.apache.spark.sql.delta.DeltaLog").forTable(spark._jsparkSession, path)
 
 
 def read(spark: SparkSession, path: str, version: int) -> DataFrame:
@@ -113,13 +111,12 @@ def partition(spark: SparkSession, path: str, version: int, values: Mapping[str,
     Its files are listed once, here. Of `read`, each scan in each query asks for them anew, by a Spark job
     that costs more than the scan of a small table; in return it leaves out files by their statistics.
     """
-    jvm: Any = spark._jvm
-    none = jvm.scala.Option.empty()
+    none = nothing(spark)
     log = _log(spark, path)
     snapshot = log.getSnapshotAt(version, none, none, False)
     condition = " AND ".join(f"partitionValues['{name}'] = '{value}'" for name, value in values.items())
     files = snapshot.allFiles().filter(condition).collectAsList()
-    chosen = jvm.scala.jdk.javaapi.CollectionConverters.asScala(files).toSeq()
+    chosen = java_class(spark, "scala.jdk.javaapi.CollectionConverters").asScala(files).toSeq()
     return DataFrame(log.createDataFrame(snapshot, chosen, False, none), spark)
 
 

@@ -32,6 +32,7 @@ from pyroaring import BitMap64
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
+from lakehouse.jvm import java_class, nothing
 from lakehouse.layout import PLACE
 
 _BITMAP_MAGIC = 1681511377
@@ -77,11 +78,9 @@ class TableLog:
         """Open the table at a path."""
         self._spark = spark
         self._path = path.rstrip("/")
-        jvm: Any = spark._jvm
-        self._delta = jvm.org.apache.spark.sql.delta
-        self._log = self._delta.DeltaLog.forTable(spark._jsparkSession, path)
-        self._jvm = jvm
-        location = jvm.org.apache.hadoop.fs.Path(self._path)
+        self._log = self._class("org.apache.spark.sql.delta.DeltaLog").forTable(spark._jsparkSession, path)
+        self._collections = self._class("scala.jdk.javaapi.CollectionConverters")
+        location = self._hadoop_path(self._path)
         self._files = location.getFileSystem(spark._jsc.hadoopConfiguration())
         where = urlsplit(self._path)
         self._folder = Path(where.path) if where.scheme in ("", "file") else None
@@ -94,9 +93,7 @@ class TableLog:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the last commit of `commit` said; empty when there was none."""
-        domains = self._jvm.scala.jdk.javaapi.CollectionConverters.asJava(
-            self._log.unsafeVolatileSnapshot().domainMetadata()
-        )
+        domains = self._collections.asJava(self._log.unsafeVolatileSnapshot().domainMetadata())
         found = [json.loads(domain.configuration()) for domain in domains if domain.domain() == DOMAIN]
         return found[0] if found else {}
 
@@ -119,15 +116,15 @@ class TableLog:
         return (json.loads(add.json())["add"] for add in self._snapshot().allFiles().collectAsList())
 
     def _snapshot(self) -> Any:
-        none = self._jvm.scala.Option.empty()
+        none = nothing(self._spark)
         return self._log.update(False, none, none)
 
     def commits_after(self, version: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """The commits after a version, oldest first, each as its actions."""
-        changes = self._log.getChanges(version + 1, self._jvm.scala.Option.empty(), True)
+        changes = self._log.getChanges(version + 1, nothing(self._spark), True)
         while changes.hasNext():
             commit = changes.next()
-            actions = self._jvm.scala.jdk.javaapi.CollectionConverters.asJava(commit._2())
+            actions = self._collections.asJava(commit._2())
             yield int(commit._1()), [json.loads(action.json()) for action in actions]
 
     def few_commits(self, after: int, upto: int) -> list[list[dict[str, Any]]] | None:
@@ -321,15 +318,17 @@ class TableLog:
     def _commit(
         self, actions: list[dict[str, Any]], metadata: Mapping[str, Any] | None, read_version: int
     ) -> int:
-        listed = self._jvm.java.util.ArrayList()
+        listed = self._class("java.util.ArrayList")()
+        read = self._class("org.apache.spark.sql.delta.actions.Action").fromJson
         configuration = "" if metadata is None else json.dumps(metadata)
         domain = {"domain": DOMAIN, "configuration": configuration, "removed": metadata is None}
         for action in [*actions, {"domainMetadata": domain}]:  # two that write it conflict
-            listed.add(self._delta.actions.Action.fromJson(json.dumps(action)))
-        sequence = self._jvm.scala.jdk.javaapi.CollectionConverters.asScala(listed).toSeq()
-        update = self._jvm.org.apache.spark.sql.streaming.OutputMode.Update()
-        for_history = self._jvm.scala.Option.apply(configuration or None)
-        operation = getattr(self._delta, "DeltaOperations$StreamingUpdate")(update, DOMAIN, 0, for_history)
+            listed.add(read(json.dumps(action)))
+        sequence = self._collections.asScala(listed).toSeq()
+        update = self._class("org.apache.spark.sql.streaming.OutputMode").Update()
+        for_history = self._class("scala.Option").apply(configuration or None)
+        streaming = self._class("org.apache.spark.sql.delta.DeltaOperations$StreamingUpdate")
+        operation = streaming(update, DOMAIN, 0, for_history)
         try:
             transaction = self._log.startTransaction()
             if transaction.readVersion() != read_version:
@@ -407,8 +406,11 @@ class TableLog:
     def _remote(self, name: str) -> Any:
         return self._hadoop_path(f"{self._path}/{name}")
 
+    def _class(self, name: str) -> Any:
+        return java_class(self._spark, name)
+
     def _hadoop_path(self, path: str) -> Any:
-        return self._jvm.org.apache.hadoop.fs.Path(path)
+        return self._class("org.apache.hadoop.fs.Path")(path)
 
 
 def changes_data(actions: Iterable[Mapping[str, Any]]) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from pyspark.sql import SparkSession
 
 from lakehouse.config import Kafka
+from lakehouse.jvm import java_class
 
 
 class KafkaError(Exception):
@@ -31,18 +31,18 @@ def client_options(kafka: Kafka) -> dict[str, str]:
 
 def describe(spark: SparkSession, kafka: Kafka, topics: Iterable[str]) -> dict[str, Topic]:
     """Asks the broker about topics."""
-    jvm: Any = spark._jvm
-    settings = jvm.java.util.HashMap()
+    new_map = java_class(spark, "java.util.HashMap")
+    settings = new_map()
     for key, value in {
         **client_options(kafka),
         "default.api.timeout.ms": "20000",
         "request.timeout.ms": "10000",
     }.items():
         settings.put(key, value)
-    names = jvm.java.util.ArrayList()
+    names = java_class(spark, "java.util.ArrayList")()
     for topic in topics:
         names.add(topic)
-    admin = jvm.org.apache.kafka.clients.admin.AdminClient.create(settings)
+    admin = java_class(spark, "org.apache.kafka.clients.admin.AdminClient").create(settings)
     try:
         missing = sorted(set(names) - set(admin.listTopics().names().get()))
         if missing:
@@ -56,15 +56,17 @@ def describe(spark: SparkSession, kafka: Kafka, topics: Iterable[str]) -> dict[s
             (name, int(part.partition())) for name in names for part in described.get(name).partitions()
         ]
 
+        topic_partition = java_class(spark, "org.apache.kafka.common.TopicPartition")
+
         def offsets(spec: object) -> dict[tuple[str, int], int]:
-            wanted = jvm.java.util.HashMap()
-            keys = {key: jvm.org.apache.kafka.common.TopicPartition(*key) for key in partitions}
+            wanted = new_map()
+            keys = {key: topic_partition(*key) for key in partitions}
             for key in keys.values():
                 wanted.put(key, spec)
             found = admin.listOffsets(wanted).all().get()
             return {key: int(found.get(partition).offset()) for key, partition in keys.items()}
 
-        spec = jvm.org.apache.kafka.clients.admin.OffsetSpec
+        spec = java_class(spark, "org.apache.kafka.clients.admin.OffsetSpec")
         earliest, latest = offsets(spec.earliest()), offsets(spec.latest())
     finally:
         admin.close()
