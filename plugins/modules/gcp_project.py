@@ -73,7 +73,7 @@ def bring(module: AnsibleModule, client: gcp.Client) -> dict[str, Any]:
     found = read(client, path, create=params["create"])
     if found is None:
         after["project"] = client.project
-        found = create(client, params["parent"])
+        found = create(client, path, params["parent"])
     if params["billing_account"]:
         account = f"billingAccounts/{params['billing_account']}"
         linked = (client.get("cloudbilling", f"{path}/billingInfo") or {}).get("billingAccountName", "")
@@ -102,14 +102,27 @@ def read(client: gcp.Client, path: str, *, create: bool) -> dict[str, Any] | Non
     return None if found is None else dict(found)
 
 
-def create(client: gcp.Client, parent: str | None) -> dict[str, Any]:
+def create(client: gcp.Client, path: str, parent: str | None) -> dict[str, Any]:
     """Make the project; it, or nothing in check mode."""
+    if client.check_mode:
+        return {}
     body = {
         "projectId": client.project,
         "displayName": client.project,
         **({"parent": parent} if parent else {}),
     }
-    return {} if client.check_mode else dict(client.change("cloudresourcemanager", "POST", "projects", body))
+    try:
+        return dict(client.change("cloudresourcemanager", "POST", "projects", body))
+    except gcp.GcpError as error:
+        if error.status != 409:
+            raise
+        found = read(client, path, create=True)
+        if found is None:
+            raise gcp.GcpError(
+                f"gcp_project is {client.project}, which is taken: no two projects of Google Cloud have the "
+                "same ID. Choose another one. If it was made for you just now, run again in a minute."
+            ) from error
+        return found  # The answer of the request that made it was lost on the way.
 
 
 if __name__ == "__main__":

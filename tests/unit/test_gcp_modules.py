@@ -818,6 +818,24 @@ def test_a_budget_whose_answer_is_lost_is_not_made_twice(cloud: Cloud, run: Modu
     assert not changed(run("gcp_budget", **options))
 
 
+def test_a_project_whose_answer_is_lost_is_the_one_that_was_made(cloud: Cloud, run: Module) -> None:
+    cloud.projects.clear()
+    cloud.drop("cloudresourcemanager.projects.create")
+    assert changed(run("gcp_project", create=True, billing_account="0A-0B-0C"))
+    assert cloud.projects[PROJECT]["billing"] == "billingAccounts/0A-0B-0C"
+    assert not changed(run("gcp_project", create=True, billing_account="0A-0B-0C"))
+
+
+def test_a_project_id_that_another_has_is_said_to_be_taken(cloud: Cloud, run: Module) -> None:
+    cloud.projects.clear()
+    cloud.refuse(
+        "cloudresourcemanager.projects.create", 409, "alreadyExists", "Requested entity already exists"
+    )
+    message = run("gcp_project", create=True)["msg"]
+    assert f"gcp_project is {PROJECT}, which is taken" in message
+    assert "Choose another" in message
+
+
 def test_a_change_whose_answer_is_lost_is_not_made_twice(
     cloud: Cloud, vm: Callable[..., dict[str, Any]]
 ) -> None:
