@@ -349,6 +349,9 @@ class Client:
             return GcpError(
                 f"{host} refused ({status}): {text}. {way}", status, "unknown-project" if unknown else reason
             )
+        if status == 409 and request.startswith("POST projects "):
+            way = "Choose another ID: no two projects of Google share one. If you just made it, run again."
+            return GcpError(f"gcp_project is {self.project}, which is taken: {text}. {way}", status, reason)
         bucket = re.match(r"DELETE b/(\S+)", request)
         if bucket and "not empty" in lower:
             way = f"Empty it: `gcloud storage rm --recursive 'gs://{bucket[1]}/**'`, then run again."

@@ -104,25 +104,18 @@ def read(client: gcp.Client, path: str, *, create: bool) -> dict[str, Any] | Non
 
 def create(client: gcp.Client, path: str, parent: str | None) -> dict[str, Any]:
     """Make the project; it, or nothing in check mode."""
-    if client.check_mode:
-        return {}
     body = {
         "projectId": client.project,
         "displayName": client.project,
         **({"parent": parent} if parent else {}),
     }
-    try:
-        return dict(client.change("cloudresourcemanager", "POST", "projects", body))
-    except gcp.GcpError as error:
-        if error.status != 409:
-            raise
-        found = read(client, path, create=True)
-        if found is None:
-            raise gcp.GcpError(
-                f"gcp_project is {client.project}, which is taken: no two projects of Google Cloud have the "
-                "same ID. Choose another one. If it was made for you just now, run again in a minute."
-            ) from error
-        return found  # The answer of the request that made it was lost on the way.
+
+    def made() -> dict[str, Any]:
+        return read(client, path, create=True) or {}
+
+    if client.check_mode:
+        return {}
+    return dict(client.change("cloudresourcemanager", "POST", "projects", body, made=made))
 
 
 if __name__ == "__main__":
