@@ -19,3 +19,11 @@ def lab() -> Iterator[Lab]:
     lab.up = lab.make("up").stdout
     yield lab
     lab.make("down")
+
+
+@pytest.fixture(scope="module")
+def no_traffic(lab: Lab) -> Iterator[None]:
+    """The shop rests meanwhile: its traffic takes most of a core, and these tests do not look at it."""
+    lab.run("node1", "systemctl", "stop", "data-generator")
+    yield
+    lab.run("node1", "systemctl", "start", "data-generator")

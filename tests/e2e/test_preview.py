@@ -10,6 +10,8 @@ import yaml
 from tests.browser import DARK, LIGHT, charts, needs_chromium, opened, wide_and_narrow
 from tests.e2e.running_lab import ROOT, Lab
 
+pytestmark = pytest.mark.usefixtures("no_traffic")
+
 
 @pytest.fixture(scope="module")
 def page(lab: Lab) -> Path:

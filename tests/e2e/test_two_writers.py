@@ -24,6 +24,8 @@ PROGRAM = """
 import json, sys, time
 from pyspark.sql import SparkSession, functions as F
 
+pytestmark = pytest.mark.usefixtures("no_traffic")
+
 writer, table, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 spark = SparkSession.builder.getOrCreate()
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e.running_lab import Lab, eventually
 
+pytestmark = pytest.mark.usefixtures("no_traffic")
+
 SCREEN = {"ANSIBLE_STDOUT_CALLBACK": "cdc.lakehouse.screen"}
 
 

@@ -41,6 +41,7 @@ _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?
 _NANOS = 1_000_000
 _STATS_LENGTH = 32
 _FEED_BYTES = 16 * 1024 * 1024
+_COPY_BYTES = 64 * 1024
 _FAR = 200  # versions: to ask Spark for what came in more of them is quicker than to read one by one
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ class TableLog:
         self._collections = self._class("scala.jdk.javaapi.CollectionConverters")
         location = self._hadoop_path(self._path)
         self._files = location.getFileSystem(spark._jsc.hadoopConfiguration())
+        raw = self._class("org.apache.hadoop.fs.FileSystem").getLocal(spark._jsc.hadoopConfiguration())
+        self._on_disk = raw.getRawFileSystem()  # without a checksum file beside each file
         where = urlsplit(self._path)
         self._folder = Path(where.path) if where.scheme in ("", "file") else None
 
@@ -387,7 +390,9 @@ class TableLog:
             return
         with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
             local = Path(folder) / "file"
-            self._files.copyToLocalFile(False, self._remote(name), self._hadoop_path(str(local)), True)
+            self._copy(
+                self._files.open(self._remote(name)), self._on_disk.create(self._hadoop_path(str(local)))
+            )
             yield local
 
     @contextmanager
@@ -401,7 +406,15 @@ class TableLog:
         with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
             local = Path(folder) / "file"
             yield local
-            self._files.copyFromLocalFile(False, False, self._hadoop_path(str(local)), self._remote(name))
+            target = self._files.create(self._remote(name), False)
+            self._copy(self._on_disk.open(self._hadoop_path(str(local))), target)
+
+    def _copy(self, source: Any, target: Any) -> None:
+        """Copies a stream and closes both.
+
+        Hadoop's copies of whole files first ask the store what is there already, and whether that is a folder.
+        """
+        self._class("org.apache.hadoop.io.IOUtils").copyBytes(source, target, _COPY_BYTES, True)
 
     def _remote(self, name: str) -> Any:
         return self._hadoop_path(f"{self._path}/{name}")
