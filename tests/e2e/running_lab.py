@@ -114,6 +114,11 @@ class Lab:
         said: dict[str, Any] = json.loads(self.run("node2", "cat", "/run/lakehouse-pipeline/status.json"))
         return said
 
+    def gold_as_of(self) -> float:
+        """The moment whose commits gold has in full, in seconds since 1970."""
+        said = self.pipeline()
+        return float(said["written_at"] - said["layers"]["gold"]["freshness_seconds"])
+
     def units(self) -> dict[tuple[str, str], tuple[str, str]]:
         """Main process and start of every unit that the lakehouse runs, by node and unit."""
         shown = {}

@@ -130,19 +130,13 @@ def test_while_nothing_changes_the_object_store_is_not_asked(lab: Lab) -> None:
     lab.run("node1", "systemctl", "stop", "data-generator")
     try:
         ((last,),) = lab.psql("select extract(epoch from now())")
-        eventually("gold has all", lambda: gold_as_of(lab) > float(last))
+        eventually("gold has all", lambda: lab.gold_as_of() > float(last))
         eventually("nobody is connected", lambda: not connected())
         before = connections_made()
         time.sleep(45)
         assert connections_made() == before
     finally:
         lab.run("node1", "systemctl", "start", "data-generator")
-
-
-def gold_as_of(lab: Lab) -> float:
-    """The moment whose commits gold has in full."""
-    said = lab.pipeline()
-    return float(said["written_at"] - said["layers"]["gold"]["freshness_seconds"])
 
 
 def store(name: str) -> str:

@@ -412,7 +412,7 @@ class TableLog:
     def _copy(self, source: Any, target: Any) -> None:
         """Copies a stream and closes both.
 
-        Hadoop's copies of whole files first ask the store what is there already, and whether that is a folder.
+        Hadoop's copies of whole files first ask the store what is there, and whether it is a folder.
         """
         self._class("org.apache.hadoop.io.IOUtils").copyBytes(source, target, _COPY_BYTES, True)
 
