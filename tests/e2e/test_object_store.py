@@ -23,8 +23,6 @@ WRITERS = 4
 PROGRAM = """
 import collections, json, sys, threading, urllib.error, urllib.request
 
-pytestmark = pytest.mark.usefixtures("no_traffic")
-
 store, bucket, kind, races, writers = sys.argv[1:4] + [int(word) for word in sys.argv[4:6]]
 url = f"{store}/upload/storage/v1/b/{bucket}/o?uploadType={kind}&ifGenerationMatch=0&name=_race/{kind}-"
 

@@ -17,14 +17,14 @@ import pytest
 
 from tests.e2e.running_lab import STORE, Lab
 
+pytestmark = pytest.mark.usefixtures("no_traffic")
+
 SERVICE_ACCOUNT = Path(__file__).with_name("service_account.py").read_text()
 
 SECONDS = 60
 PROGRAM = """
 import json, sys, time
 from pyspark.sql import SparkSession, functions as F
-
-pytestmark = pytest.mark.usefixtures("no_traffic")
 
 writer, table, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 spark = SparkSession.builder.getOrCreate()
