@@ -68,7 +68,7 @@ test-fast: jars  ## the quick ones of what needs no Docker, with few examples
 
 # Downloads wait, linters compute.
 .PHONY: prepared
-prepared: venv
+prepared: venv-dev
 	@$(MAKE) -j 3 image jars lint
 
 .PHONY: bench
@@ -76,7 +76,7 @@ bench: jars  ## what the work costs: a table, and build/bench/results.json
 	@PYTHONPATH=.:files/spark_jobs python -m benchmarks
 
 .PHONY: lint
-lint: venv  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on the built collection
+lint: venv-dev  ## ruff, mypy, yamllint, ansible-lint, and ansible-test sanity on the built collection
 	@ansible-lint --offline & wait_for=$$!; $(QUICK_LINT); python tools/sanity.py; wait $$wait_for
 
 .PHONY: image
@@ -84,21 +84,27 @@ image: venv  ## build the image of a node, which the Molecule scenarios use
 	@$(PLAY) lab/docker.yml lab/image.yml
 
 .PHONY: jars
-jars: venv
+jars: venv-dev
 	@$(PLAY) lab/jars.yml
 
 .PHONY: lock
-lock: venv  ## resolve the Python environment and the artifacts anew
+lock: venv-dev  ## resolve the Python environment and the artifacts anew
 	@python3 tools/bootstrap.py uv lock --upgrade
 	@python tools/lock_artifacts.py
 
 .PHONY: venv
 venv: .venv/ready  ## the controller's Python environment, as uv.lock has it
 
-.venv/ready: pyproject.toml uv.lock tools/bootstrap.py tools/bootstrap-requirements.txt
+.PHONY: venv-dev
+venv-dev: .venv/ready-dev  ## with what the tests need
+
+# The tests' packages are five times as large as those of the playbooks.
+.venv/ready .venv/ready-dev: pyproject.toml uv.lock tools/bootstrap.py tools/bootstrap-requirements.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) python
-	@python3 tools/bootstrap.py
+	@python3 tools/bootstrap.py $(if $(findstring dev,$@),--dev)
 	@touch $@
+
+.venv/ready-dev: .venv/ready
 
 .PHONY: python
 python:

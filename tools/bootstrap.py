@@ -1,7 +1,7 @@
 # ruff: noqa: S603 - every command here is our own
 """Make .venv as uv.lock says, with a pinned uv of its own, and link the checkout into it as cdc.lakehouse.
 
-Needs only a Python with the venv module. Run by `make venv`.
+Needs only a Python with the venv module. Run by `make venv` and `make venv-dev`.
 """
 
 import hashlib
@@ -65,7 +65,10 @@ def link() -> None:
 
 
 def main() -> None:
-    """Bring uv; `bootstrap.py uv …` runs it, without arguments it makes the environment."""
+    """Bring uv; `bootstrap.py uv …` runs it.
+
+    Without arguments it makes the environment that playbooks need, with `--dev` also what tests need.
+    """
     settings = {
         "UV_CACHE_DIR": str(CACHE / "uv"),
         "UV_SYSTEM_CERTS": "true",
@@ -74,7 +77,8 @@ def main() -> None:
     if sys.argv[1:2] == ["uv"]:
         run(uv(), *sys.argv[2:], **settings)
         return
-    run(uv(), "sync", "--frozen", "--project", ROOT, "--python", suitable_python(), **settings)
+    groups = "--dev" if sys.argv[1:] == ["--dev"] else "--no-dev"
+    run(uv(), "sync", "--frozen", groups, "--project", ROOT, "--python", suitable_python(), **settings)
     link()
 
 

@@ -10,13 +10,13 @@ from tests.e2e.running_lab import Lab
 
 
 @pytest.fixture(scope="package")
-def lab() -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab: as it is when it is healthy; else brought up, and down again for the tests that come after."""
     lab = Lab()
     if not lab.make("status", check=False).returncode:
         yield lab
         return
-    lab.up = lab.make("up").stdout
+    lab.bring_up(tmp_path_factory.mktemp("up"))
     yield lab
     lab.make("down")
 

@@ -15,7 +15,10 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests import truth
+
 ROOT = Path(__file__).resolve().parents[2]
+ANSIBLE_PLAYBOOK = str(ROOT / ".venv/bin/ansible-playbook")
 STORE = "http://172.30.77.10:4443"
 """The object store, as the nodes reach it."""
 T = TypeVar("T")
@@ -39,6 +42,25 @@ class Lab:
     nodes = ("node1", "node2", "node3")
     up = ""
     """What `make up` said, where the tests brought it up."""
+    on_bare_nodes: tuple[truth.Run, truth.Run] | None = None
+    """What --check announced on bare nodes, and what `make up` changed there then, where the tests saw it."""
+
+    def bring_up(self, folder: Path) -> None:
+        """Run `make up`; in a long run, where nothing is there yet, after a check of the bare nodes."""
+        recorded = truth.environment(folder)
+        looks = bool(os.environ.get("CDC_LONG_TESTS")) and not self._disks()
+        if looks:
+            for name in ("docker", "up"):
+                self._local([ANSIBLE_PLAYBOOK, f"lab/{name}.yml"], True)
+            self.playbook("site", "--check", environment=recorded)
+        self.up = self._local(["make", "--no-print-directory", "up"], True, recorded).stdout
+        if looks:
+            check, run = truth.runs(folder, "site")
+            self.on_bare_nodes = check, run
+
+    def _disks(self) -> str:
+        command = ["docker", "volume", "ls", "--quiet", "--filter", "name=^cdc-lakehouse-"]
+        return subprocess.run(command, text=True, capture_output=True, check=False).stdout
 
     def make(self, target: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a target of the Makefile."""
@@ -54,7 +76,7 @@ class Lab:
         self, name: str, *arguments: str, check: bool = True, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook on the lab."""
-        words = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", "inventories/lab", f"playbooks/{name}.yml"]
+        words = [ANSIBLE_PLAYBOOK, "-i", "inventories/lab", f"playbooks/{name}.yml"]
         return self._local([*words, *arguments], check, environment)
 
     def _local(
@@ -106,7 +128,7 @@ class Lab:
 
     def status(self) -> dict[str, Any]:
         """What `make status` says, for programs."""
-        said: dict[str, Any] = json.loads(self.make("status", FORMAT="json").stdout)
+        said: dict[str, Any] = json.loads(self.make("status", check=False, FORMAT="json").stdout)
         return said
 
     def pipeline(self) -> dict[str, Any]:

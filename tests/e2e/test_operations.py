@@ -20,6 +20,13 @@ def site(lab: Lab, folder: Path, *arguments: str) -> truth.Run:
     return truth.runs(folder, "site")[-1]
 
 
+@pytest.mark.long
+def test_check_on_bare_nodes_announces_what_is_changed_there(lab: Lab) -> None:
+    if lab.on_bare_nodes is None:
+        pytest.skip("the lab was there before")
+    assert truth.lies(*lab.on_bare_nodes, "site") == []
+
+
 def test_a_second_run_changes_nothing_and_restarts_nothing(lab: Lab, tmp_path: Path) -> None:
     before = lab.units()
     assert site(lab, tmp_path).changed == frozenset()

@@ -33,3 +33,33 @@ def test_docker_that_does_not_answer_and_may_not_be_started(tmp_path: Path) -> N
     assert "Docker does not answer" in said
     assert "make up` as root" in said
     assert "usermod -aG docker" in said
+
+
+def test_sources_that_only_this_machine_can_read_are_not_given_to_the_nodes(tmp_path: Path) -> None:
+    """Debian's cloud images name a file of theirs; the nodes' image keeps its own sources then."""
+    sources = [
+        "deb mirror+file:/etc/apt/mirrors/debian.list/ bookworm main",
+        "deb https://mirror.example/debian/ bookworm-updates main",
+        "deb https://mirror.example/debian/ trixie main",
+    ]
+    program = tmp_path / "apt-get"
+    program.write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{line}'" for line in sources))
+    program.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "DOCKER_HOST": f"unix://{tmp_path}/docker.sock",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    }
+    done = subprocess.run(
+        [str(ROOT / ".venv/bin/ansible-playbook"), "-v", "lab/image.yml"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    named = done.stdout.partition("TASK [Name the image after its inputs]")[2]
+    assert "mirror.example/debian/ bookworm-updates main" in named
+    assert "mirror+file" not in named
+    assert "trixie" not in named
