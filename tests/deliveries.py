@@ -57,11 +57,13 @@ def envelope_of(event: Event) -> dict[str, Any]:
     }
 
 
-def bronze(records: Iterable[tuple[Any, ...]], table: Table = TABLE, epoch: str = EPOCH) -> pa.Table:
-    """The bronze rows of records."""
+def bronze(
+    records: Iterable[tuple[Any, ...]], table: Table = TABLE, epoch: str = EPOCH, at: int = 0
+) -> pa.Table:
+    """The bronze rows of records; `at` is when bronze took them in, in microseconds since 1970."""
     told = [dict(zip(RECORDS.names, record, strict=True)) for record in records]
     kafka = pa.Table.from_pylist(told, RECORDS)
-    return Envelopes({TOPIC: table}).bronze_rows(kafka, {TOPIC: epoch}, 0)
+    return Envelopes({TOPIC: table}).bronze_rows(kafka, {TOPIC: epoch}, at)
 
 
 def records(events: Iterable[Event]) -> list[tuple[Any, ...]]:

@@ -55,12 +55,12 @@ class Lake:
     def restart(self) -> None:
         self.silver = Silver(self.spark, self.config, self.status)
 
-    def write_bronze(self, events: Iterable[Event]) -> None:
-        self.write_records(deliveries.records(events))
+    def write_bronze(self, events: Iterable[Event], at: int = 0) -> None:
+        self.write_records(deliveries.records(events), at)
 
-    def write_records(self, records: Sequence[tuple[Any, ...]]) -> None:
+    def write_records(self, records: Sequence[tuple[Any, ...]], at: int = 0) -> None:
         table = TableLog(self.spark, self.config.bronze_path)
-        table.append(deliveries.bronze(records), bronze.STATS, {"writer": "test"}, table.version)
+        table.append(deliveries.bronze(records, at=at), bronze.STATS, {"writer": "test"}, table.version)
 
     def step(self) -> bool:
         return self.silver.step(threading.Event())

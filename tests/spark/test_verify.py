@@ -172,6 +172,14 @@ class TestHistory:
         store_history(spark, version(1, 1, 11), version(1, 3, 11, key=2))
         assert said(history.check(run_sql, ORDERS, TOPIC)[1]) == {}
 
+    def test_what_ended_before_the_events_that_bronze_keeps_is_believed(
+        self, spark: SparkSession, run_sql: RunSql
+    ) -> None:
+        spark.sql("drop view bronze.change_events")
+        store(spark, "bronze.change_events", EVENTS, [event(8), event(9)])
+        store_history(spark, version(1, 1, 7), version(2, 8, None))
+        assert said(history.check(run_sql, ORDERS, TOPIC)[1]) == {}
+
     @pytest.mark.parametrize(
         ("rows", "rule"),
         [

@@ -78,6 +78,11 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
         ),
         (["tables", 0, "key"], [], "tables[0].key: [] is no list with at least one column name"),
         (["tables", 0, "tracked_columns"], ["note"], "tracked_columns: 'note' is no column of the table"),
+        (
+            ["bronze_retention_days"],
+            7,
+            "pipeline.yml.bronze_retention_days: 7 is less than 15; Kafka may keep",
+        ),
         (["triggers"], {"gold": -1}, "pipeline.yml.triggers.gold: -1 is no number"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 import uuid
@@ -24,10 +25,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from lakehouse import delta_io, envelope, kafka, latency
+from lakehouse import delta_io, envelope, kafka, latency, retention
 from lakehouse.config import Config, Source
 from lakehouse.delta_log import TableLog
-from lakehouse.status import Status
+from lakehouse.status import Status, failure
 
 MAX_RECORDS = 50_000
 """The most records in a batch; bounds the memory it takes."""
@@ -37,6 +38,7 @@ _FEWER = 20
 
 STATS = ["source_table", "epoch", "partition", "offset", "lsn", "error"]
 _STOP_WITHIN = 15.0
+_TRIM_AGAIN = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -128,11 +130,14 @@ class Bronze:
         self._log = TableLog(spark, config.bronze_path)
         self._upkeep = delta_io.Upkeep(spark, config.bronze_path)
         self._writer = str(uuid.uuid4())
+        self._trim_at = 0.0 if config.bronze_retention_days else math.inf
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
         """Runs until told to stop, or with `available_now` until bronze has what is in Kafka now."""
         limit = MAX_RECORDS
         while True:
+            if not available_now and time.monotonic() >= self._trim_at:
+                self._trim()
             try:
                 if self._stream(stop, available_now, limit):
                     return
@@ -144,12 +149,18 @@ class Bronze:
                 log.warning("bronze: a batch failed; tried again with up to %d records: %s", limit, error)
 
     def _stream(self, stop: threading.Event, available_now: bool, limit: int) -> bool:
-        """Runs with batches of up to `limit` records; false: it has caught up, and they may be larger."""
+        """Runs with batches of up to `limit` records.
+
+        Returns:
+            False when it has to begin anew: it has caught up, and batches may be larger; or old events are to
+            go.
+        """
         query = self._start(available_now, limit)
         self._status.running(self.name)
         try:
             while query.isActive and not stop.wait(0.5):
-                if self._report(query) and limit < MAX_RECORDS and not available_now:
+                caught_up = self._report(query) and limit < MAX_RECORDS
+                if not available_now and (caught_up or time.monotonic() >= self._trim_at):
                     _await_batch(query)
                     return False
             if stop.is_set():
@@ -159,6 +170,16 @@ class Bronze:
             return True
         finally:
             query.stop()
+
+    def _trim(self) -> None:
+        """Deletes what is too old. Who writes bronze does it, and what goes wrong there does not stop him."""
+        self._trim_at = time.monotonic() + self._config.triggers.maintenance
+        try:
+            retention.trim(self._spark, self._config, self._config.bronze_retention_days)
+        except Exception as error:
+            log.exception("bronze: old events could not be deleted; next try in %.0f s", _TRIM_AGAIN)
+            self._status.maintenance(**failure(error))
+            self._trim_at = time.monotonic() + _TRIM_AGAIN
 
     def _start(self, available_now: bool, limit: int) -> StreamingQuery:
         self._version = self._log.version

@@ -13,6 +13,9 @@ import yaml
 from lakehouse import names, quality
 from lakehouse.quality import Rule
 
+LEAST_RETENTION_DAYS = 15
+"""Kafka's seven days, and as many until it begins a new segment of a quiet topic."""
+
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -104,6 +107,8 @@ class Config:
     gold_models: Path
     status_file: Path
     state: Path
+    bronze_retention_days: float = 0
+    """How long bronze keeps events, see `retention`; 0: for good."""
     scheduled: bool = False
     """Silver and gold work when they are asked to, see `schedule`; else at their triggers."""
 
@@ -162,8 +167,19 @@ def parse(data: Any, origin: str = "pipeline.yml") -> Config:
         gold_models=Path(root.text("gold_models")),
         status_file=Path(root.text("status_file")),
         state=Path(root.text("state")),
+        bronze_retention_days=_retention(root),
         scheduled=root.flag("scheduled", default=False),
     )
+
+
+def _retention(root: _Section) -> float:
+    days = root.number("bronze_retention_days", default=0)
+    if 0 < days < LEAST_RETENTION_DAYS:
+        raise ConfigError(
+            f"{root.path}.bronze_retention_days: {days!r} is less than {LEAST_RETENTION_DAYS}; Kafka may "
+            "keep its records so long. Write more, or 0 to keep all"
+        )
+    return days
 
 
 def _table(section: _Section) -> Table:

@@ -35,11 +35,11 @@ class Cursor:
             "offsets": {str(partition): at for partition, at in self.offsets.items()},
         }
 
-    def beyond(self) -> Column:
-        """Whether a bronze row comes after the cursor."""
+    def beyond(self, of: str = "") -> Column:
+        """Whether a bronze row comes after the cursor; or a position in it, `of` whose name and a dot."""
         if self.epoch is None:
             return F.lit(True)
-        epoch, partition, offset = F.col("epoch"), F.col("partition"), F.col("offset")
+        epoch, partition, offset = (F.col(f"{of}{name}") for name in ("epoch", "partition", "offset"))
         passed = reduce(
             or_, ((partition == p) & (offset <= o) for p, o in self.offsets.items()), F.lit(False)
         )

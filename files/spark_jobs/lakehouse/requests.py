@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, envelope, gold, models, silver
+from lakehouse import delta_io, envelope, gold, models, retention, silver
 from lakehouse.config import Config, Table
 from lakehouse.events import Events
+from lakehouse.scd2 import Key
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
 
@@ -60,7 +60,7 @@ def judge_again(spark: SparkSession, config: Config) -> None:
     same = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in place)
     sets = ", ".join(f"`{name}` = batch.`{name}`" for name in judged)
     batch = spark.createDataFrame(pa.table({name: bad[name] for name in place} | judged))
-    with _changeable(spark, config):
+    with retention.changeable(spark, config):
         delta_io.merge(spark, config.bronze_path, batch, same, f"WHEN MATCHED THEN UPDATE SET {sets}")
 
 
@@ -77,13 +77,15 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
     for name, keys in rows.items():
         table = config.table(name)
         log.info("%s: the events of %d rows are erased", table.name, len(keys))
-        texts = _key_texts(spark, config, table, keys)
+        wanted = _read(table, keys)
+        texts = _key_texts(spark, config, table, wanted)
         if not texts:
             log.warning("%s: bronze has no event of them, or not any more", table.name)
-        wanted = spark.createDataFrame([[text] for text in texts], "key string")
+        records = spark.createDataFrame([[text] for text in texts], "key string")
         on = f"target.source_table = '{table.name}' AND target.key = batch.key"
-        with _changeable(spark, config):
-            delta_io.merge(spark, config.bronze_path, wanted, on, f"WHEN MATCHED THEN UPDATE SET {sets}")
+        with retention.changeable(spark, config):
+            delta_io.merge(spark, config.bronze_path, records, on, f"WHEN MATCHED THEN UPDATE SET {sets}")
+        silver.delete(spark, config, table, wanted)
         silver.empty(spark, config, table)
     erased = {config.table(name).short_name for name in rows}
     for model in models.load_all(config.gold_models):
@@ -91,17 +93,21 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
             gold.forget(spark, config, model)
 
 
-def _key_texts(
-    spark: SparkSession, config: Config, table: Table, keys: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    """The texts by which bronze knows rows, whatever way their keys are written in."""
+def _read(table: Table, keys: Sequence[Mapping[str, Any]]) -> set[Key]:
+    """Keys as the jobs have them."""
     events = Events(table)
-    wanted = set()
+    read = set()
     for key in keys:
         try:
-            wanted.add(events.key(json.dumps(key, default=str)))
+            read.add(events.key(json.dumps(key, default=str)))
         except ValueError:
             log.error("%s: %s is no key of it", table.name, key)
+    return {key for key in read if key is not None}
+
+
+def _key_texts(spark: SparkSession, config: Config, table: Table, wanted: Collection[Key]) -> list[str]:
+    """The texts by which bronze knows rows, whatever way their keys are written in."""
+    events = Events(table)
     mine = spark.read.format("delta").load(config.bronze_path).where(F.col("source_table") == table.name)
     # As bytes: the key of a bad record may be no text.
     known = mine.select(F.col("key").cast("binary")).distinct().toArrow()["key"].to_pylist()
@@ -113,19 +119,3 @@ def _key_texts(
         except (ValueError, KeyError, TypeError):
             continue  # of a bad record
     return found
-
-
-@contextmanager
-def _changeable(spark: SparkSession, config: Config) -> Iterator[None]:
-    """Bronze is only ever added to, but by what is done here."""
-
-    def append_only(value: str) -> None:
-        spark.sql(
-            f"ALTER TABLE delta.`{config.bronze_path}` SET TBLPROPERTIES ('delta.appendOnly' = '{value}')"
-        )
-
-    append_only("false")
-    try:
-        yield
-    finally:
-        append_only("true")

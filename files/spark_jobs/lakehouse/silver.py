@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
@@ -24,13 +24,13 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import columns, delta_io, latency, pace, pgtypes
+from lakehouse import columns, delta_io, latency, pace, pgtypes, retention, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 from lakehouse.retry import Backoff
-from lakehouse.scd2 import OutOfOrder
+from lakehouse.scd2 import Key, OutOfOrder
 from lakehouse.silver_table import SilverTable
 from lakehouse.status import Status, failure
 
@@ -68,16 +68,42 @@ def empty(spark: SparkSession, config: Config, table: Table) -> None:
     """Empties a table, so that it is made from bronze when silver runs the next time.
 
     It keeps its columns, also those that the source has dropped; but for their types where it could not take
-    the source's rows.
+    the source's rows. Of what bronze has no events of any more it keeps the history: see `retention`.
     """
-    path = config.silver_path(table)
-    stored = TableLog(spark, path)
-    stored.clear()
+    with retention.untrimmed():
+        base = retention.base(spark, config, table)
+        stored = TableLog(spark, config.silver_path(table))
+        unfit = _unfit(table, stored)
+        if base is None or (unfit and retention.has_all_rows(spark, config, table)):
+            stored.clear()
+            if unfit:
+                schema = _schema(table, stored.columns)
+                delta_io.change_schema(spark, config.silver_path(table), schema, partitioned_by="_head")
+        elif stored.metadata and not unfit:
+            retention.take_back(spark, config, table, base)
+
+
+def _unfit(table: Table, stored: TableLog) -> bool:
+    """Whether a table cannot take the source's rows."""
     try:
         list(columns.differences(table, stored.columns, {}))
     except columns.ColumnError as error:
         log.info("silver.%s: %s", table.short_name, error)
-        delta_io.change_schema(spark, path, _schema(table, stored.columns), partitioned_by="_head")
+        return True
+    return False
+
+
+def delete(spark: SparkSession, config: Config, table: Table, keys: Collection[Key]) -> None:
+    """Deletes every version of some rows; it has to be emptied then, which brings back what bronze has."""
+    path = config.silver_path(table)
+    kinds = columns.business(TableLog(spark, path).columns)
+    by_column = zip(*keys, strict=True) if keys else ([] for _ in table.key)
+    told = {
+        name: values.to_arrow(list(column), values.arrow_type(kinds[name]))
+        for name, column in zip(table.key, by_column, strict=True)
+    }
+    same = " AND ".join(f"target.{quoted(name)} = batch.{quoted(name)}" for name in told)
+    delta_io.merge(spark, path, spark.createDataFrame(pa.table(told)), same, "WHEN MATCHED THEN DELETE")
 
 
 def _with_stats(table: Table) -> list[str]:
@@ -245,7 +271,7 @@ def _backlog(bronze: DataFrame, table: SilverTable) -> Iterator[pa.Table]:
         .orderBy("epoch", "piece", "partition")
         .collect()
     )
-    if any(piece.partition for piece in pieces):
+    if {*table.cursor.offsets, *(piece.partition for piece in pieces)} - {0}:
         table.foresee(beyond)
     for epoch, of_epoch in groupby(pieces, attrgetter("epoch")):
         rows = beyond.where(F.col("epoch") == epoch).select(*_READ)

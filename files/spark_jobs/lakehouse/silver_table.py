@@ -14,7 +14,7 @@ from pyroaring import BitMap64
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import columns, delta_io, layout, values
+from lakehouse import columns, delta_io, layout, retention, values
 from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.deliveries import Deliveries
@@ -52,6 +52,7 @@ class SilverTable:
         """The version of bronze up to which the table has everything; it may have more."""
         self._bronze_id = ""
         self._spark = spark
+        self._config = config
         self._path = config.silver_path(table)
         self._log = TableLog(spark, self._path)
         self._state_file = config.state / f"{table.short_name}.sqlite"
@@ -69,9 +70,16 @@ class SilverTable:
         Args:
             bronze_id: The bronze table's identity; versions of another one mean nothing.
         """
+        if self._log.version >= 0 and self._log.metadata.get(retention.UNFINISHED):
+            retention.finish(self._spark, self._config, self.table)
         self._declare_columns()
         self._synchronize(anew=True)
         noted = self._log.metadata
+        if not noted and not retention.has_all_rows(self._spark, self._config, self.table):
+            raise SilverTableError(
+                f"silver.{self.table.short_name} is empty, and bronze has no old events any more "
+                "(pipeline_bronze_retention_days): take a new snapshot of the table with resnapshot.yml"
+            )
         if self._files and not noted:
             raise SilverTableError(
                 f"silver.{self.table.short_name} has rows, and does not say up to which events: something "

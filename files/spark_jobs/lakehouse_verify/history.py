@@ -17,7 +17,7 @@ RULES = {
     "no overlap": "next_began is not null and (ended is null or ended > next_began "
     "and (ended.epoch > next_began.epoch or ended.`partition` = next_began.`partition`))",
     "ends when the next begins": "ended = next_began and not (valid_to <=> next_valid_from)",
-    # or at the end of a snapshot, which ends what it does not have
+    # or at the end of a snapshot, which ends what it does not have; or by an event that bronze keeps no more
     "no gap but after a delete": "ended is not null and not (ended <=> next_began) and not deleted",
 }
 
@@ -48,11 +48,17 @@ def check(run_sql: RunSql, table: Table, topic: str) -> tuple[Counter[str], list
             select distinct epoch, `partition`, `offset`, true as deleted from {EVENTS}
             where topic = {dialect.literal(topic)} and (op in ('d', 't') or op = 'r'
                 and get_json_object(value, '$.source.snapshot') in ('last', 'last_in_data_collection'))
+        ), held as (
+            select epoch, `partition`, min(`offset`) as first from {EVENTS}
+            where topic = {dialect.literal(topic)} group by epoch, `partition`
         ), judged as (
             select place, explode(array_compact(array(
                 'versions', case when is_current then 'open' end, {broken}))) as said
-            from (select versions.*, coalesce(deleted, false) as deleted from versions left join deletes
-                  on ended.epoch = epoch and ended.`partition` = `partition` and ended.`offset` = `offset`)
+            from (select versions.*, coalesce(deleted, first is null or ended.`offset` < first) as deleted
+                  from versions left join deletes
+                  on ended.epoch = deletes.epoch and ended.`partition` = deletes.`partition`
+                  and ended.`offset` = deletes.`offset`
+                  left join held on ended.epoch = held.epoch and ended.`partition` = held.`partition`)
         )
         select said, count(*), min(place), max(place) from judged group by said"""
     counts: Counter[str] = Counter()
