@@ -69,7 +69,7 @@ test-fast: jars  ## the quick ones of what needs no Docker, with few examples
 # Downloads wait, linters compute.
 .PHONY: prepared
 prepared: venv-dev
-	@$(MAKE) -j 3 image jars lint
+	@$(MAKE) -j 4 image jars browser lint
 
 .PHONY: bench
 bench: jars  ## what the work costs: a table, and build/bench/results.json
@@ -86,6 +86,10 @@ image: venv  ## build the image of a node, which the Molecule scenarios use
 .PHONY: jars
 jars: venv-dev
 	@$(PLAY) lab/jars.yml
+
+.PHONY: browser
+browser: venv
+	@$(PLAY) lab/browser.yml
 
 .PHONY: lock
 lock: venv-dev  ## resolve the Python environment and the artifacts anew

@@ -59,7 +59,7 @@ def facts(openapi: Json, overlay: Json) -> dict[str, dict[str, str]]:
         schema = schema_of(method, path.replace(":id", "1"), openapi)
         for key in part:
             schema = choices(schema["properties"][key])[0]
-            schema = schema.get("items", schema)
+            schema = choices(schema.get("items", schema))[0]
         keys = dict.fromkeys(schema.get("properties", {}), "any")
         for key, value in schema.get("properties", {}).items():
             keys[key] = "|".join(sorted({choice.get("type", "any") for choice in choices(value)}))

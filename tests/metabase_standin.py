@@ -61,10 +61,15 @@ DECLARED: dict[str, str] = {
         embedding_type embedding_params parameters position width archived collection_id
         collection_position cache_ttl dashcards tabs
     """,
+    "PUT /api/dashboard/:id parameters": """
+        id* type* name slug default sectionId target mappings filteringParameters temporal_units
+        values_query_type values_source_config values_source_type
+    """,
     "PUT /api/dashboard/:id dashcards": """
         id* size_x* size_y* row* col* card_id* action_id dashboard_tab_id parameter_mappings
         visualization_settings inline_parameters series
     """,
+    "PUT /api/dashboard/:id dashcards parameter_mappings": "parameter_id* target* card_id dashcard",
     "PUT /api/dashboard/:id tabs": "id* name* position",
 }
 

@@ -68,7 +68,7 @@ def bring(client: Metabase, wanted: Wanted, sync_timeout: float, *, check: bool 
         # was read elsewhere holds until the next hour. That reading cannot be awaited: what was complete once
         # stays so for Metabase.
         elsewhere = bool(before) and any(before[key] != after[key] for key in PLACE)
-        if again or elsewhere or (before and found["initial_sync_status"] == "incomplete"):
+        if again or elsewhere:
             client.post(f"/api/database/{found['id']}/sync_schema")
         _await_sync(client, found["id"], wanted.name, sync_timeout, again=again)
     return {
@@ -116,7 +116,7 @@ def _before(client: Metabase, wanted: Wanted, found: dict[str, Any] | None) -> d
     return {
         **known,
         "password": "(as given)" if kept else "(another)",
-        "synced": found["initial_sync_status"] != "aborted",
+        "synced": found["initial_sync_status"] == "complete",
     }
 
 
