@@ -8,7 +8,6 @@ progress.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import FetchError, fetch_file
+from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import FetchError, fetch_files
 from ansible_collections.community.general.plugins.modules import maven_artifact
-
-PARALLEL = 8
 
 
 class ActionModule(ActionBase):
@@ -42,25 +39,16 @@ class ActionModule(ActionBase):
         repository = arguments["repository"] or default_repository()
         folder = Path(arguments["folder"])
         folder.mkdir(parents=True, exist_ok=True)
-        errors = []
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            fetching = [pool.submit(fetch_file, file, folder, repository) for file in arguments["files"]]
-            for count, done in enumerate(as_completed(fetching), 1):
-                try:
-                    Display().display(f"{count:4} of {len(fetching)}: {done.result()}")
-                except FetchError as error:
-                    errors.append(str(error))
-                    for other in fetching:
-                        other.cancel()
-                    break
-        if errors:
+        try:
+            count = fetch_files(arguments["files"], folder, repository, Display().display)
+        except FetchError as error:
             now = "set to that" if arguments["repository"] else "not set"
             setting = arguments["setting"] or f"lakehouse_maven_repository (now {now})"
             raise AnsibleActionFail(
-                f"{errors[0]} Point {setting} at what this machine reaches, or put the files into {folder} "
+                f"{error} Point {setting} at what this machine reaches, or put the files into {folder} "
                 "by hand, and run again. Nothing was installed."
-            )
-        return {**result, "changed": False, "msg": f"{len(fetching)} files fetched"}
+            ) from error
+        return {**result, "changed": False, "msg": f"{count} files fetched"}
 
 
 def default_repository() -> str:

@@ -23,7 +23,11 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle impo
     file_name,
     sha256_of,
 )
-from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import FetchError, fetch_file
+from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_fetch import (
+    FetchError,
+    fetch_file,
+    fetch_files,
+)
 from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_install import Installation
 
 LOCK = Path(__file__).parents[2] / "files/artifacts.lock.yml"
@@ -269,6 +273,48 @@ def test_another_file_than_the_locked_one_does_not_get_into_the_cache(
 def test_what_the_repository_lacks_is_named(tmp_path: Path, repository: str, coordinates: str) -> None:
     with pytest.raises(FetchError, match=coordinates):
         fetch_file({"maven": coordinates, "sha256": "0" * 64}, tmp_path, repository)
+
+
+def test_a_large_file_is_seen_to_come(tmp_path: Path) -> None:
+    seen = threading.Event()
+    content = b"x" * (3 << 20)
+
+    class Slow(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: 2 << 20])
+            self.wfile.flush()
+            seen.wait(30)
+            self.wfile.write(content[2 << 20 :])
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "large.jar 2 MB" in line:
+            seen.set()
+
+    said: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/large.jar"
+        file = {"url": url, "file": "large.jar", "sha256": sha256(content)}
+        assert fetch_files([file], tmp_path, "", say, every=0.05) == 1
+    finally:
+        server.shutdown()
+    assert seen.is_set()
+    assert said[-1] == "   1 of 1: large.jar"
+    assert (tmp_path / "large.jar").read_bytes() == content
+
+
+def test_of_files_that_are_not_to_be_had_the_first_is_told(tmp_path: Path, repository: str) -> None:
+    wanted = [
+        {"maven": JAR, "sha256": sha256(b"jar")},
+        {"maven": "org.example:absent:1.0", "sha256": "0" * 64},
+    ]
+    with pytest.raises(FetchError, match="absent"):
+        fetch_files(wanted, tmp_path, repository, lambda _: None)
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
