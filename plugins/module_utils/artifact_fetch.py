@@ -18,7 +18,6 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle impo
     sha256_of,
 )
 
-
 PARALLEL = 8
 _PIECE = 1 << 20
 

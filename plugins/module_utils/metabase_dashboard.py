@@ -242,6 +242,12 @@ class Target:
             # Such a filter takes several values.
             several = parameter.type.endswith("/=") and not isinstance(parameter.default, list)
             found["default"] = [parameter.default] if several else parameter.default
+        if parameter.values:
+            found |= {
+                "values_query_type": "list",
+                "values_source_type": "static-list",
+                "values_source_config": {"values": parameter.values},
+            }
         return found
 
     def _card_before(self, name: str) -> State:

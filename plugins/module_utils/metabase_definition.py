@@ -85,6 +85,8 @@ class Parameter:
     name: str
     type: str
     default: Any = None
+    values: list[str] | None = None
+    """What it may be chosen from."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +187,21 @@ class _Reader:
         )
 
     def parameter(self, source: Any, where: str) -> Parameter | None:
-        found = self.take(source, where, {"slug": str, "name": str, "type": str}, {"default": object})
+        found = self.take(
+            source, where, {"slug": str, "name": str, "type": str}, {"default": object, "values": list}
+        )
         if found.get("type", "date/single") not in VARIABLES:
             self.problems.append(
                 f"{where}.type is {found['type']}, and must be one of {', '.join(VARIABLES)}"
             )
         elif "default" in found and "type" in found:
             found["default"] = self.default(found["default"], found["type"], where)
+        if "values" in found and (
+            found.get("type") != "string/=" or not found["values"] or not all(map(_is_text, found["values"]))
+        ):
+            self.problems.append(
+                f"{where}.values is {found['values']!r}, and must be a list of texts; the type is string/="
+            )
         return Parameter(**found) if {"slug", "name", "type"} <= found.keys() else None
 
     def default(self, value: Any, kind: str, where: str) -> Any:

@@ -72,6 +72,10 @@ options:
             description: Its value at first, or a list of them for numbers and texts. Needed where a card uses
               it outside C([[…]]).
             type: raw
+          values:
+            description: The texts to choose from; without them it is typed in.
+            type: list
+            elements: str
       tabs:
         description: Names of the tabs, in order.
         type: list

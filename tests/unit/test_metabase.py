@@ -711,6 +711,23 @@ def wrong_default(kind: str, default: Any) -> dict[str, Any]:
     return definition
 
 
+def test_a_filter_is_a_choice_of_its_values(ready: Site) -> None:
+    definition = copy.deepcopy(ORDERS)
+    definition["cards"][0]["sql"] += "[[and kind = {{kind}}]]"
+    definition["parameters"].append(
+        {"slug": "kind", "name": "Kind", "type": "string/=", "values": ["a", "b"]}
+    )
+    assert ready.dashboard(definition)["changed"]
+    offered = next(iter(ready.metabase.dashboards.values()))["parameters"][2]
+    assert offered["values_source_type"] == "static-list"
+    assert offered["values_source_config"] == {"values": ["a", "b"]}
+    assert not ready.dashboard(definition)["changed"]
+    definition["parameters"][2]["values"] = ["a", "b", "c"]
+    assert ready.dashboard(definition)["changed"]
+    offered = next(iter(ready.metabase.dashboards.values()))["parameters"][2]
+    assert offered["values_source_config"] == {"values": ["a", "b", "c"]}
+
+
 @pytest.mark.parametrize(
     ("kind", "default"),
     [
@@ -789,6 +806,12 @@ def test_a_default_of_its_type_is_taken(kind: str, default: Any, kept: Any) -> N
         (
             wrong(parameters=[*ORDERS["parameters"], {"slug": "x", "name": "X", "type": "string/="}]),
             "no card uses the parameter x",
+        ),
+        (
+            wrong(
+                parameters=[{**ORDERS["parameters"][0], "values": ["2026-01-01"]}, ORDERS["parameters"][1]]
+            ),
+            "parameters[0].values is ['2026-01-01']",
         ),
     ],
 )
