@@ -88,28 +88,21 @@ def trim(spark: SparkSession, config: Config, days: float) -> None:
     )
     newest = max((group["last"] for group in groups), default=0)
     before = newest - timedelta(days=days) // _MICROSECOND
-    kept = [group for group in groups if group["last"] < before]
-    if not mine.where((at < before) & ~_any_of(kept)).limit(1).count():
+    old = _older_than(before, config, [group for group in groups if group["last"] < before])
+    number = bronze.where(F.expr(old)).count()
+    if not number:
         return
     with _LOCK:
         if hindrance := _hindrance(spark, config, mine, before):
             log.warning("bronze keeps its old events for now: %s", hindrance)
             return
+        log.info("bronze: %d events are older than %g days and go", number, days)
         with changeable(spark, config, **{_PROPERTY: str(before)}):
-            old = mine.where((at < before) & ~_any_of(kept))
-            log.info("bronze: %d events are older than %g days and go", old.count(), days)
-            _delete(spark, config, before, kept)
+            spark.sql(f"DELETE FROM delta.`{config.bronze_path}` WHERE {old}")  # noqa: S608
 
 
-def _any_of(groups: Iterable[Row]) -> Column:
-    found = F.lit(False)
-    for group in groups:
-        same = [F.col(name) == group[name] for name in ("topic", "epoch", "partition", "offset")]
-        found = found | (same[0] & same[1] & same[2] & same[3])
-    return found
-
-
-def _delete(spark: SparkSession, config: Config, before: int, kept: Iterable[Row]) -> None:
+def _older_than(before: int, config: Config, kept: Iterable[Row]) -> str:
+    """The condition of events that go, as SQL; `kept` has the places of those that stay all the same."""
     tables = ", ".join(literals.text(table.name) for table in config.tables)
     condition = f"source_table IN ({tables}) AND ingested_at < timestamp_micros({before})"
     for group in kept:
@@ -117,7 +110,7 @@ def _delete(spark: SparkSession, config: Config, before: int, kept: Iterable[Row
             f" AND NOT (topic = {literals.text(group['topic'])} AND epoch = {literals.text(group['epoch'])}"
             f" AND `partition` = {group['partition']} AND `offset` = {group['offset']})"
         )
-    spark.sql(f"DELETE FROM delta.`{config.bronze_path}` WHERE {condition}")  # noqa: S608
+    return condition
 
 
 def _hindrance(spark: SparkSession, config: Config, bronze: DataFrame, before: int) -> str | None:
@@ -133,20 +126,27 @@ def _hindrance(spark: SparkSession, config: Config, bronze: DataFrame, before: i
         cursor = Cursor.from_json(TableLog(spark, config.silver_path(table)).metadata.get("cursor"))
         if any(cursor.is_before(position) for position in by_table[table.name]):
             return f"silver.{table.short_name} has not applied them"
-    rows_of_it = bronze.where((F.col("op") == "r") & F.col("lsn").isNotNull())
+    rows_of_it = bronze.where(_of_snapshot())
     snapshots = (
         rows_of_it.groupBy("source_table", "epoch", "lsn")
         .agg(F.min(at).alias("first"), F.max(at).alias("last"))
         .where(F.col("first") < before)
         .collect()
     )
-    last_row = F.get_json_object("value", "$.source.snapshot").isin(*SNAPSHOT_ENDS)
-    ends = rows_of_it.where(last_row).select("source_table", at.alias("at")).collect()
+    ends = rows_of_it.where(_ends_snapshot()).select("source_table", at.alias("at")).collect()
     for found in snapshots:
         ended = (end["at"] for end in ends if end.source_table == found.source_table)
         if not any(found["last"] <= moment < base for moment in ended):
             return f"a snapshot of {found.source_table} was under way then"
     return None
+
+
+def _of_snapshot() -> Column:
+    return (F.col("op") == "r") & F.col("lsn").isNotNull()
+
+
+def _ends_snapshot() -> Column:
+    return F.get_json_object("value", "$.source.snapshot").isin(*SNAPSHOT_ENDS)
 
 
 def base(spark: SparkSession, config: Config, table: Table) -> Base | None:
@@ -177,8 +177,7 @@ def has_all_rows(spark: SparkSession, config: Config, table: Table) -> bool:
     """Whether a table's present rows can be made of what bronze has: all events, or a snapshot."""
     if base(spark, config, table) is None:
         return True
-    last_row = F.get_json_object("value", "$.source.snapshot").isin(*SNAPSHOT_ENDS)
-    ends = _of(spark, config, table).where((F.col("op") == "r") & F.col("lsn").isNotNull() & last_row)
+    ends = _of(spark, config, table).where(_of_snapshot() & _ends_snapshot())
     return bool(ends.limit(1).count())
 
 
