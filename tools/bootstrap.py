@@ -21,6 +21,10 @@ def run(*command: "str | Path", **environment: str) -> None:
     """Run a command; end with its exit code when it fails."""
     done = subprocess.run([str(word) for word in command], env={**os.environ, **environment}, check=False)
     if done.returncode:
+        sys.stderr.write(
+            "The Python packages could not be brought, for the reason above. Where the index is a mirror,\n"
+            "say where (PIP_INDEX_URL and UV_DEFAULT_INDEX); behind a proxy, HTTPS_PROXY. Then run make again.\n"
+        )
         sys.exit(done.returncode)
 
 

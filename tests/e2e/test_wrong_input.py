@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import truth
 from tests.e2e.running_lab import Lab, eventually
 
 pytestmark = pytest.mark.usefixtures("no_traffic")
@@ -19,8 +21,12 @@ SCREEN = {"ANSIBLE_STDOUT_CALLBACK": "cdc.lakehouse.screen"}
 def refused(lab: Lab, *arguments: str, playbook: str = "source") -> str:
     """Run a playbook that must fail before it changes anything; give its one complaint."""
     before = lab.units()
-    done = lab.playbook(playbook, *arguments, check=False, environment=SCREEN)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = truth.environment(Path(folder)) | SCREEN
+        done = lab.playbook(playbook, *arguments, check=False, environment=environment)
+        (run,) = truth.runs(Path(folder), playbook)
     assert done.returncode != 0
+    assert run.changed == frozenset()
     assert lab.units() == before
     (complaint,) = set(done.stderr.strip().splitlines())
     return complaint
@@ -39,9 +45,40 @@ def test_too_little_memory(lab: Lab) -> None:
 
 
 def test_a_schedule_that_is_none(lab: Lab) -> None:
-    said = refused(lab, "--limit", "node2", "-e", "lakehouse_schedule=sometimes", playbook="cluster")
+    said = refused(lab, "-e", "lakehouse_schedule=sometimes", playbook="site")
     assert "lakehouse_schedule is 'sometimes'" in said
     assert "*:0/15" in said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("thrift_executor_memory=lots", "thrift_executor_memory is 'lots'"),
+        ("jupyter_idle_minutes=0", "jupyter_idle_minutes is 0"),
+        (
+            "pipeline_executor_memory=64g",
+            "pipeline_executor_memory is 64g, for an executor of 2 cores, and no worker",
+        ),
+        ("thrift_executor_memory=64g", "thrift_executor_memory is 64g, and no worker"),
+        ("pipeline_cores=64", "pipeline_cores is 64 and thrift_cores 1, together more than"),
+    ],
+)
+def test_sizes_that_cannot_work(lab: Lab, setting: str, named: str) -> None:
+    assert named in refused(lab, "-e", setting, playbook="site")
+
+
+@pytest.mark.long
+def test_an_index_of_packages_that_is_not_there(lab: Lab) -> None:
+    """When the image of the object store is to be built."""
+    environment = {**SCREEN, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+    words = ["-e", "lab_store_image=cdc-lakehouse-store:none"]
+    done = lab.playbook("../lab/store", *words, check=False, environment=environment)
+    assert done.returncode != 0
+    (said,) = done.stderr.strip().splitlines()
+    assert "image of the lab's object store could not be built" in said
+    assert "Connection refused" in said or "No matching distribution" in said
+    assert "GOPROXY" in said
 
 
 @pytest.mark.long

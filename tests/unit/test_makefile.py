@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,18 @@ def test_sql_without_a_query_says_how(shown: dict[str, str]) -> None:
     done = subprocess.run(words, cwd=ROOT, env=shown, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "make sql SQL='select" in done.stderr
+
+
+def test_a_package_index_that_is_not_there_is_told_with_the_way_out(tmp_path: Path) -> None:
+    """The reason, and which settings say where another is."""
+    environment = {
+        **os.environ,
+        "CDC_LAKEHOUSE_CACHE": str(tmp_path),
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+    }
+    words = [sys.executable, "tools/bootstrap.py"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "No matching distribution found for uv==" in done.stderr
+    assert "PIP_INDEX_URL and UV_DEFAULT_INDEX" in done.stderr
