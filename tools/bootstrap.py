@@ -23,7 +23,7 @@ def run(*command: "str | Path", **environment: str) -> None:
     if done.returncode:
         sys.stderr.write(
             "The Python packages could not be brought, for the reason above. Where the index is a mirror,\n"
-            "say where (PIP_INDEX_URL and UV_DEFAULT_INDEX); behind a proxy, HTTPS_PROXY. Then run make again.\n"
+            "say where (PIP_INDEX_URL and UV_DEFAULT_INDEX); behind a proxy, set HTTPS_PROXY.\n"
         )
         sys.exit(done.returncode)
 
