@@ -132,6 +132,21 @@ def test_a_table_whose_rows_have_no_key_that_tells_them_apart(lab: Lab, column: 
 
 
 @pytest.mark.long
+def test_a_snapshot_of_an_empty_table(lab: Lab) -> None:
+    lab.psql("create table public.nothing (x int primary key); grant select on public.nothing to cdc")
+    try:
+        tables = {
+            "lakehouse_tables": [{"name": "public.orders"}, {"name": "public.nothing"}],
+            "resnapshot_tables": ["public.orders", "public.nothing"],
+        }
+        said = refused(lab, "-e", json.dumps(tables), playbook="resnapshot")
+        assert said.startswith("public.nothing is empty in the source")
+        assert "TRUNCATE" in said
+    finally:
+        lab.psql("drop table public.nothing")
+
+
+@pytest.mark.long
 def test_two_tables_that_would_have_one_view(lab: Lab) -> None:
     tables = [{"name": "public.orders"}, {"name": "public.orders_history"}]
     said = refused(lab, "-e", json.dumps({"lakehouse_tables": tables}), playbook="site")
