@@ -110,6 +110,12 @@ class Metabase:
         found: dict[str, Any] = self._request("GET", "/api/session/properties", None, {})
         return found
 
+    def is_set_up(self) -> bool:
+        """Whether there is a first user; until then nobody can log in."""
+        properties = self.properties()
+        # Older ones tell only of the token, which is gone with the first user.
+        return bool(properties.get("has-user-setup", not properties.get("setup-token")))
+
     def get(self, path: str, **query: Any) -> Any:
         """Read one thing.
 

@@ -49,13 +49,11 @@ def bring(client: Metabase, wanted: Wanted, *, check: bool = False) -> dict[str,
                 "which people reach Metabase."
             )
         wanted = replace(wanted, settings={**wanted.settings, "site-url": url})
-    properties = client.properties()
-    # Older ones tell only of the token, which is gone with the first user.
-    fresh = not properties.get("has-user-setup", not properties.get("setup-token"))
+    fresh = not client.is_set_up()
     if not fresh:
         _check_user(client, wanted)
     elif not check:
-        _create_user(client, wanted, properties.get("setup-token"))
+        _create_user(client, wanted, client.properties().get("setup-token"))
     # Without a user nobody may read the settings.
     current = {} if fresh and check else _settings(client, wanted)
     values = {key: _typed(key, value, current.get(key)) for key, value in wanted.settings.items()}

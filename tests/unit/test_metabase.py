@@ -991,6 +991,15 @@ def test_secrets_show_nowhere_but_words_like_false_do(site: Site) -> None:
     assert announced["diff"]["after"]["settings"]["enable-password-login"] == "false"
 
 
+def test_check_mode_does_not_log_in_before_there_is_a_user(site: Site) -> None:
+    """Metabase would count it as an attempt that failed."""
+    assert site.connect(check=True)["changed"]
+    announced = site.dashboard(check=True)
+    assert announced["changed"]
+    assert "yet to be set up" in str(announced["warnings"])
+    assert not [request for request in site.metabase.requests if request[1] == "/api/session"]
+
+
 def test_check_mode_tells_what_a_fresh_one_gets(site: Site) -> None:
     settings = {"site-name": None, "anon-tracking-enabled": True, "site-url": None}
     announced = site.set_up(check=True, settings=settings)
