@@ -15,6 +15,8 @@ from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 from tests.e2e.running_lab import ROOT, Lab
 from tools import local_spark
 
+pytestmark = pytest.mark.usefixtures("no_traffic")
+
 
 @pytest.fixture(scope="module")
 def java() -> Iterator[JavaGateway]:
