@@ -275,6 +275,21 @@ def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(shop: 
     shop.check()
 
 
+def test_models_are_computed_in_full_when_the_files_of_the_changes_are_gone(shop: Shop) -> None:
+    orders = random_shop(random.Random(3))["orders"]
+    shop.set("orders", orders)
+    shop.refresh()
+    shop.set("orders", orders[:1])
+    path = shop.config.silver_path(shop.config.table("orders"))
+    files = list(Path(path.removeprefix("file://")).glob("_change_data/**/*.parquet"))
+    assert files
+    for file in files:
+        file.unlink()
+    shop.restart()
+    shop.refresh()
+    shop.check()
+
+
 def test_a_model_follows_the_types_of_silver(whole_shop: Shop) -> None:
     rows = random_shop(random.Random(4))
     for name in rows:

@@ -179,10 +179,18 @@ class GoldModel:
             self._replace(models.result(self._spark, self.model, current), versions)
         else:
             changed = [name for name, version in versions.items() if version > before[name]]
-            images = {name: silver.images(name, before[name]) for name in changed}
-            images = {name: image for name, image in images.items() if image.count}
-            if images:
-                self._update({name: image.rows for name, image in images.items()}, current, versions)
+            try:
+                images = {name: silver.images(name, before[name]) for name in changed}
+            except Exception as error:
+                # Cleaning may have taken the changes of long ago; all rows are there, and tell the same.
+                log.warning(
+                    "gold.%s: is computed in full, the changes cannot be read: %s", self.model.name, error
+                )
+                self._replace(models.result(self._spark, self.model, current), versions)
+            else:
+                images = {name: image for name, image in images.items() if image.count}
+                if images:
+                    self._update({name: image.rows for name, image in images.items()}, current, versions)
         self.versions = versions
 
     def _silver_path(self, name: str) -> str:
