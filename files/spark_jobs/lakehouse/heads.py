@@ -61,9 +61,9 @@ class Heads:
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        # It can be lost: it is made anew then.
+        # It can be lost, it is made anew then; but not in part, with the machine's power for instance.
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = OFF")
+        db.execute("PRAGMA synchronous = NORMAL")
         if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             db.close()
             raise sqlite3.DatabaseError(found)

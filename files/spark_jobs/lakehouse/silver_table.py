@@ -88,7 +88,7 @@ class SilverTable:
         self.cursor = Cursor.from_json(noted.get("cursor"))
         self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
         self._ends = [Mark(Position(*end[:3]), *end[3:]) for end in noted.get("ends", [])]
-        # A batch that changed nothing is no commit: how far bronze was read then stands with the heads.
+        # Commits of bronze without its events are none of it: how far it has read stands with the heads.
         told = [noted.get("bronze", {}), self._heads.state.get("bronze", {})]
         self._bronze_id = bronze_id
         self.bronze_version = max(
@@ -209,6 +209,7 @@ class SilverTable:
     def _newest_columns(self, bronze: DataFrame) -> set[str]:
         """The columns that the newest event of the table has."""
         mine = (F.col("source_table") == self.table.name) & F.col("op").isin("c", "u", "r")
+        mine &= F.col("key").isNotNull()  # what was erased has none
         order = [F.desc(name) for name in ("epoch", "offset")]
         newest = bronze.where(mine & F.col("error").isNull()).orderBy(*order).select("value").first()
         return set() if newest is None else self._events.columns_of(newest.value)
@@ -257,14 +258,17 @@ class SilverTable:
         return ((key, head.version) for key, head in self._heads.open())
 
     def _write(self, changes: Mapping[Key, Change], heads: dict[Key, Head], noted: dict[str, Any]) -> None:
-        if not changes:
-            return
         latest = [(key, change.head) for key, change in changes.items() if change.head is not None]
         closed = [version for change in changes.values() for version in change.closed]
-        files = [self._log.write(self._rows(version for _, version in latest), layout.HEADS, self._stats)]
+        # Events that change nothing are a commit, too: that they were delivered must not be forgotten.
+        files, feed = [], []
+        if latest:
+            files.append(
+                self._log.write(self._rows(version for _, version in latest), layout.HEADS, self._stats)
+            )
+            feed.append(self._log.write_changes(self._images(changes), layout.HEADS))
         if closed:
             files.append(self._log.write(self._rows(closed), _CLOSED, self._stats))
-        feed = [self._log.write_changes(self._images(changes), layout.HEADS)]
         for attempt in range(_TRIES):
             deleted = self._superseded(heads[key] for key, change in changes.items() if change.before)
             try:
@@ -276,11 +280,11 @@ class SilverTable:
                 log.info("silver.%s: %s; trying again", self.table.short_name, conflict)
                 self._follow_rearranged()
                 heads = self._heads.of(changes)
-        name = str(files[0]["path"])
+        new = {str(file["path"]): DataFile(file) for file in files[:1]}
         self._files = {path: file for path, file in self._files.items() if path not in deleted}
-        self._files |= {**marked, name: DataFile(files[0])}
+        self._files |= {**marked, **new}
         self._version = version
-        places = ((key, Head(head, name, place)) for place, (key, head) in enumerate(latest))
+        places = ((key, Head(head, name, place)) for name in new for place, (key, head) in enumerate(latest))
         self._heads.put(places, self._state)
 
     def _superseded(self, heads: Iterable[Head]) -> dict[str, tuple[DataFile, BitMap64]]:
