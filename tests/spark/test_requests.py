@@ -14,7 +14,7 @@ from lakehouse.config import Column
 from lakehouse.delta_log import TableLog
 from oracle import history
 from pyspark.sql import SparkSession
-from streams import delete, in_order, put
+from streams import delete, in_order, put, snapshot
 from test_silver import Lake
 
 pytestmark = pytest.mark.slow
@@ -73,6 +73,31 @@ def test_a_rebuild_releases_what_is_good_by_the_tables_of_now(lake: Lake) -> Non
     assert lake.step()
     assert lake.versions() == history([*EVENTS[:2], *later])
     assert [row["offset"] for row in bronze(lake) if row["error"] is not None] == [2]
+
+
+def test_a_snapshot_has_ended_also_when_its_last_row_is_erased(lake: Lake) -> None:
+    """What it had closed stays closed."""
+    before = in_order(snapshot(k1="a", k2="a", k3="a"))
+    again = [
+        replace(event, offset=3 + place, lsn=900, tx=900)
+        for place, event in enumerate(in_order(snapshot(k1="b", k3="a")))
+    ]
+    gone = replace(in_order(delete(3))[0], offset=5, lsn=901, tx=901)
+    for batch in (before, [*again, gone]):
+        lake.write_bronze(batch)
+        assert lake.step()
+    ask(lake, requests.ERASE, {"public.things": [{"id": 3}]})
+    assert lake.step()
+    assert [(version.key, version.status, version.to_offset) for version in lake.versions()] == [
+        *((1, "a", 3), (1, "b", None), (2, "a", 4)),
+    ]
+    ask(lake, requests.REBUILD, {})
+    lake.write_bronze([replace(in_order(put(1, "c"))[0], offset=6, lsn=902, tx=902)])
+    assert lake.step()
+    assert [(version.key, version.to_offset) for version in lake.versions()] == [
+        *((1, 3), (1, 6), (1, None), (2, 4)),
+    ]
+    assert not [row for row in bronze(lake) if row["error"] is not None]
 
 
 @pytest.mark.parametrize("key", [2, "2"])

@@ -160,6 +160,34 @@ def test_redelivery_after_a_restart_of_the_source(lake: Lake) -> None:
     assert lake.versions() == history(EVENTS[:5] + again)
 
 
+def test_what_changed_nothing_is_known_after_a_restart_when_it_comes_again(lake: Lake) -> None:
+    """Also when bronze went on meanwhile with what does not concern the table."""
+    events = in_order(put(1, "a", op="c"), put(1, "a"), put(1, "b"))
+    for event in events[:2]:
+        lake.write_bronze([event])
+        assert lake.step()
+    lake.write_records([deliveries.record(2, {"id": 1}, None)])
+    assert lake.step()
+    lake.restart()
+    lake.write_bronze([replace(events[2], offset=3)])
+    assert lake.step()
+    lake.write_bronze([replace(event, offset=4 + i) for i, event in enumerate(events[1:])])
+    assert lake.step()
+    assert [(version.status, version.to_offset) for version in lake.versions()] == [("a", 3), ("b", None)]
+
+
+def test_a_generated_column_is_no_column_of_silver(lake: Lake) -> None:
+    """Snapshots tell it, the stream does not."""
+    lake.use(replace(lake.config, tables=(replace(TABLE, generated=("length",)),)))
+    events = in_order(snapshot(k1="a"))
+    ((*place, key, value),) = deliveries.records(events)
+    told = json.loads(value)
+    told["after"]["length"] = 17
+    lake.write_records([(*place, key, json.dumps(told).encode())])
+    assert lake.step()
+    assert lake.versions() == history(events)
+
+
 def test_an_in_order_batch_reads_nothing_of_bronze_but_itself(lake: Lake) -> None:
     lake.write_bronze(EVENTS[:2])
     lake.step()
@@ -468,6 +496,9 @@ def versions_of(
     lake = Lake(spark, folder)
     try:
         for number, batch in enumerate(filter(None, batches), 1):
+            if number in restarts:  # and bronze went on with what concerns nobody
+                lake.write_records([deliveries.record(10_000 + number, {"id": 1}, None)])
+                assert lake.step()
             lake.write_bronze(batch)
             if number in restarts:
                 lake.restart()

@@ -49,6 +49,8 @@ class Table:
     columns: tuple[Column, ...]
     tracked: tuple[str, ...]
     quality: tuple[Rule, ...] = ()
+    generated: tuple[str, ...] = ()
+    """The columns that the source computes. Snapshots tell them, the stream does not: silver has none."""
 
     @property
     def short_name(self) -> str:
@@ -211,7 +213,10 @@ def _table(section: _Section) -> Table:
         )
     except (names.TakenName, quality.QualityError) as error:
         raise ConfigError(f"{section.path}: {error}") from error
-    return Table(name, key, columns, tracked, rules)
+    generated = section.get("generated", [])
+    if not isinstance(generated, list) or not all(isinstance(name, str) for name in generated):
+        raise ConfigError(f"{section.path}.generated: {generated!r} is no list of column names")
+    return Table(name, key, columns, tracked, rules, tuple(generated))
 
 
 def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:

@@ -20,6 +20,9 @@ COLUMNS = ("epoch", "partition", "offset", "key", "value", "headers", "op", "lsn
 
 _ROW_OPS = ("c", "u", "r", "d")
 SNAPSHOT_ENDS = ("last", "last_in_data_collection")
+ERASED_END = '{"op":"r","source":{"snapshot":"last"}}'
+"""The value of an erased row that was the last of a snapshot: that all others had come before stays true."""
+
 _OLD_KEY = "__debezium.oldkey"
 _WITH_SCHEMA = {"schema", "payload"}
 
@@ -89,8 +92,8 @@ class Events:
             (name, values.reader(kind), kind in ("string", "binary")) for name, kind in kinds.items()
         ]
         self._names = kinds.keys()
-        self.ignored: frozenset[str] = frozenset()
-        """Columns that came and went before anybody declared them."""
+        self.ignored = frozenset(table.generated)
+        """Columns that silver does not have: generated ones, and those that came and went undeclared."""
         self._key = [table.column_names.index(name) for name in table.key]
 
     def of(self, rows: pa.Table) -> Iterator[Event]:
@@ -170,6 +173,8 @@ class Events:
         told = orjson.loads(value)
         if mark.op == "d":
             return Event(mark, tx_id, self._key_of(told["before"]), None)
+        if mark.op == "r" and "after" not in told:  # see ERASED_END
+            return Event(mark, tx_id, None, None, ends_snapshot=True)
         row, unavailable, absent = self._row(told["after"])
         key = tuple(row[place] for place in self._key)
         old_key = self._old_key(headers) if unavailable else None

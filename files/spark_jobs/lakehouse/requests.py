@@ -15,9 +15,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, envelope, gold, models, retention, silver
+from lakehouse import delta_io, envelope, gold, literals, models, retention, silver
 from lakehouse.config import Config, Table
-from lakehouse.events import Events
+from lakehouse.events import ERASED_END, SNAPSHOT_ENDS, Events
 from lakehouse.scd2 import Key
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
@@ -67,6 +67,8 @@ def judge_again(spark: SparkSession, config: Config) -> None:
 def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Makes tombstones of all events of some rows; silver is made anew without them, and gold of it.
 
+    Of the last row of a snapshot it stays that a snapshot ended there.
+
     Args:
         spark: The session.
         config: The settings.
@@ -74,6 +76,12 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
     """
     nothing = ("key", "value", "headers", "op", "lsn", "tx_id", "source_ts", "error")
     sets = ", ".join(f"`{name}` = NULL" for name in nothing)
+    marks = ", ".join(literals.text(mark) for mark in SNAPSHOT_ENDS)
+    ends = f"target.op = 'r' AND get_json_object(target.value, '$.source.snapshot') IN ({marks})"
+    stripped = f"`key` = NULL, `headers` = NULL, `error` = NULL, `value` = {literals.text(ERASED_END)}"
+    clauses = " ".join(
+        (f"WHEN MATCHED AND {ends} THEN UPDATE SET {stripped}", f"WHEN MATCHED THEN UPDATE SET {sets}")
+    )
     for name, keys in rows.items():
         table = config.table(name)
         log.info("%s: the events of %d rows are erased", table.name, len(keys))
@@ -84,7 +92,7 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
         records = spark.createDataFrame([[text] for text in texts], "key string")
         on = f"target.source_table = '{table.name}' AND target.key = batch.key"
         with retention.changeable(spark, config):
-            delta_io.merge(spark, config.bronze_path, records, on, f"WHEN MATCHED THEN UPDATE SET {sets}")
+            delta_io.merge(spark, config.bronze_path, records, on, clauses)
         silver.delete(spark, config, table, wanted)
         silver.empty(spark, config, table)
     erased = {config.table(name).short_name for name in rows}

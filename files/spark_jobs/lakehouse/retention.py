@@ -129,8 +129,12 @@ def _hindrance(spark: SparkSession, config: Config, bronze: DataFrame, before: i
     rows_of_it = bronze.where(_of_snapshot())
     snapshots = (
         rows_of_it.groupBy("source_table", "epoch", "lsn")
-        .agg(F.min(at).alias("first"), F.max(at).alias("last"))
-        .where(F.col("first") < before)
+        .agg(
+            F.min(at).alias("first"),
+            F.max(at).alias("last"),
+            F.coalesce((F.count("*") == 1) & (F.min(_mark()) == "first"), F.lit(False)).alias("is_alone"),
+        )
+        .where((F.col("first") < before) & ~F.col("is_alone"))  # the only row of the first table
         .collect()
     )
     ends = rows_of_it.where(_ends_snapshot()).select("source_table", at.alias("at")).collect()
@@ -146,7 +150,12 @@ def _of_snapshot() -> Column:
 
 
 def _ends_snapshot() -> Column:
-    return F.get_json_object("value", "$.source.snapshot").isin(*SNAPSHOT_ENDS)
+    return _mark().isin(*SNAPSHOT_ENDS)
+
+
+def _mark() -> Column:
+    """What a row of a snapshot says of its place in it."""
+    return F.get_json_object("value", "$.source.snapshot")
 
 
 def base(spark: SparkSession, config: Config, table: Table) -> Base | None:
@@ -205,7 +214,7 @@ def take_back(spark: SparkSession, config: Config, table: Table, to: Base) -> No
     noted = stored.metadata
     cursor = to.cursor
     ends = [end for end in noted.get("ends", []) if not cursor.is_before(Position(*end[:3]))]
-    changed = {"cursor": cursor.as_json(), "max_lsn": to.max_lsn, "ends": ends, "bronze": {}}
+    changed = {"cursor": cursor.as_json(), "max_lsn": to.max_lsn, "ends": ends, "bronze": {}, "columns": {}}
     stored.note(noted | changed | {UNFINISHED: True})
     finish(spark, config, table)
 
