@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import deliveries
 import pytest
 from deliveries import TABLE, TOPIC
 from hypothesis import assume, given
@@ -94,6 +95,21 @@ def test_the_events_of_a_snapshot_stay_until_it_has_ended(lake: Lake) -> None:
     assert offsets(lake) == [0, 1, 2, 9]
 
 
+def test_a_table_of_one_row_and_events_that_changed_nothing_hold_nothing_back(lake: Lake) -> None:
+    """Debezium marks the only row of the first table of a snapshot as the first, none as the last."""
+    events = in_order(put(1, "a", op="r"), put(1, "a"))
+    ((*place, key, value),) = deliveries.records(events[:1])
+    told = json.loads(value)
+    told["source"]["snapshot"] = "first"
+    lake.write_records([(*place, key, json.dumps(told).encode())])
+    assert lake.step()
+    a_day_each(lake, events[1:], 1)
+    lake.write_records([deliveries.record(2, {"id": 1}, None)], at=9 * DAY)
+    assert lake.step()
+    retention.trim(lake.spark, lake.config, 2)
+    assert offsets(lake) == [2]
+
+
 def test_an_erased_row_is_gone_from_the_history_that_bronze_has_no_events_of(lake: Lake) -> None:
     a_day_each(lake, EVENTS)
     retention.trim(lake.spark, lake.config, 2.5)
@@ -102,6 +118,7 @@ def test_an_erased_row_is_gone_from_the_history_that_bronze_has_no_events_of(lak
     assert lake.versions() == [version for version in history(EVENTS) if version.key != 2]
 
 
+@pytest.mark.long
 def test_a_table_that_was_lost_needs_a_new_snapshot(lake: Lake) -> None:
     a_day_each(lake, EVENTS)
     retention.trim(lake.spark, lake.config, 2.5)

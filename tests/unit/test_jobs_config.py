@@ -78,6 +78,7 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
         ),
         (["tables", 0, "key"], [], "tables[0].key: [] is no list with at least one column name"),
         (["tables", 0, "tracked_columns"], ["note"], "tracked_columns: 'note' is no column of the table"),
+        (["tables", 0, "generated"], "length", "tables[0].generated: 'length' is no list of column names"),
         (
             ["bronze_retention_days"],
             7,
