@@ -82,6 +82,7 @@ def report(
         "tables": pipeline.get("tables", {}),
         "models": pipeline.get("models", {}),
         "quality": pipeline.get("quality", {}),
+        "quarantine": pipeline.get("quarantine", {}),
         "files": pipeline.get("files", {}),
     }
 
@@ -254,6 +255,7 @@ def screen(picture: Mapping[str, Any]) -> str:
     if picture["card"]:
         lines += ["", _card_line(picture["card"])]
     lines += ["", *_file_lines(picture["files"]), *_quality_lines(picture["quality"])]
+    lines += _quarantine_lines(picture["quarantine"])
     for problem in picture["problems"]:
         lines += ["", f"! {problem['what']}", f"  -> {problem['do']}"]
     return "\n".join(lines)
@@ -306,6 +308,12 @@ def _quality_lines(quality: Mapping[str, Any]) -> Iterator[str]:
     if rules:
         broken = ", ".join(f"{rule} {rows:,}" for rule, rows in rules.items() if rows)
         yield f"quality rules: {len(rules)}; rows that break one: {broken or 'none'}"
+
+
+def _quarantine_lines(quarantine: Mapping[str, int]) -> Iterator[str]:
+    if quarantine:
+        held = ", ".join(f"{table} {records:,}" for table, records in quarantine.items() if records)
+        yield f"records in quarantine: {f'{held}, see bronze.quarantine' if held else 'none'}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

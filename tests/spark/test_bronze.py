@@ -49,13 +49,14 @@ def test_a_batch_is_one_commit_and_silver_reads_it(lake: Lake) -> None:
     before = log.version
     append(lake, layer, *RECORDS[:2])
     append(lake, layer)
-    append(lake, layer, RECORDS[2])
+    append(lake, layer, RECORDS[2], deliveries.record(3, {"id": 1}, b"{not json"))
     assert log.version == before + 2
-    assert offsets(lake) == [0, 1, 2]
+    assert offsets(lake) == [0, 1, 2, 3]
+    assert layer._status.as_json()["quarantine"] == {"public.things": 1}
     assert lake.step()
     assert [version.status for version in lake.versions()] == ["a", "c", "b"]
     stored = bronze.stored_state(lake.spark.read.format("delta").load(lake.config.bronze_path))
-    assert stored == {TOPIC: TopicState(EPOCH, {0: 2})}
+    assert stored == {TOPIC: TopicState(EPOCH, {0: 3}, bad=1)}
 
 
 def test_a_batch_that_is_too_large_is_tried_in_smaller_ones(

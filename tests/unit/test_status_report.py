@@ -40,6 +40,7 @@ STREAM = {
             "orders": {"state": "running", "broken_rows": {"amount_range": 1234, "status_in": 0}},
             "products": {"state": "running", "broken_rows": {"price_range": 0}},
         },
+        "quarantine": {"public.orders": 2, "public.products": 0},
         "files": {"silver.orders": 4, "gold.kpis": 1},
         "kafka": {"lag": {"cdc.public.orders": 5}, "total_lag": 5},
     },
@@ -66,6 +67,7 @@ def test_a_healthy_lakehouse_has_no_problem_and_is_shown_on_one_screen() -> None
         "in gold: kpis 1",
         "a card's query takes 0.8 s; commit to its result (to gold, and the query) p50 3.9 s, p95 5.0 s",
         "quality rules: 3; rows that break one: orders amount_range 1,234",
+        "records in quarantine: public.orders 2, see bronze.quarantine",
     ):
         assert part in shown
     assert "status_in" not in shown

@@ -13,6 +13,7 @@ import math
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,6 +54,8 @@ class TopicState:
 
     epoch: str | None = None
     offsets: Mapping[int, int] = field(default_factory=dict)
+    bad: int = 0
+    """How many records of all its epochs are in quarantine."""
 
 
 def create_table(spark: SparkSession, config: Config) -> None:
@@ -73,13 +76,14 @@ def create_table(spark: SparkSession, config: Config) -> None:
 def stored_state(bronze: DataFrame) -> dict[str, TopicState]:
     """What bronze holds, by topic."""
     states: dict[str, TopicState] = {}
-    rows = bronze.groupBy("topic", "epoch", "partition").agg(F.max("offset").alias("offset")).collect()
+    of_partitions = bronze.groupBy("topic", "epoch", "partition")
+    rows = of_partitions.agg(F.max("offset").alias("offset"), F.count("error").alias("bad")).collect()
     for row in sorted(rows, key=lambda row: row.epoch):
         state = states.get(row.topic, TopicState())
         goes_on = state.epoch is not None and _topic_id(state.epoch) == _topic_id(row.epoch)
         offsets = dict(state.offsets) if goes_on else {}
         offsets[row.partition] = max(row.offset, offsets.get(row.partition, -1))
-        states[row.topic] = TopicState(row.epoch, offsets)
+        states[row.topic] = TopicState(row.epoch, offsets, state.bad + row.bad)
     return states
 
 
@@ -130,6 +134,7 @@ class Bronze:
         self._log = TableLog(spark, config.bronze_path)
         self._upkeep = delta_io.Upkeep(spark, config.bronze_path)
         self._writer = str(uuid.uuid4())
+        self._bad: Counter[str] = Counter()
         self._trim_at = 0.0 if config.bronze_retention_days else math.inf
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
@@ -186,6 +191,8 @@ class Bronze:
         topics = kafka.describe(self._spark, self._config.kafka, self._config.topics)
         stored = stored_state(delta_io.read(self._spark, self._config.bronze_path, self._version))
         states = {name: stored.get(name, TopicState()) for name in topics}
+        self._bad = Counter({self._config.topics[name].name: state.bad for name, state in states.items()})
+        self._status.quarantine(self._bad)
         epochs = {
             name: current_epoch(states[name], self._config.source, topic) for name, topic in topics.items()
         }
@@ -227,6 +234,8 @@ class Bronze:
             self._version = self._log.append(rows, STATS, {"writer": self._writer}, self._version)
         finally:
             self._status.changed(self.name)
+        self._bad.update(rows["source_table"].filter(pc.is_valid(rows["error"])).to_pylist())
+        self._status.quarantine(self._bad)
         changes = rows.filter(pc.fill_null(pc.not_equal(rows["op"], "r"), False))["source_ts"]
         committed = pc.divide(pc.drop_null(changes).cast(pa.int64()), 1000).to_pylist()
         self._status.batch(self.name, time.monotonic() - began, rows.num_rows, [latency.sample(committed)])

@@ -37,6 +37,7 @@ class Status:
         self._quality: dict[str, dict[str, Any]] = {}
         self._files: dict[str, int] = {}
         self._kafka: dict[str, Any] = {}
+        self._quarantine: dict[str, int] = {}
         self._maintenance: dict[str, Any] = {}
 
     def running(self, layer: str) -> None:
@@ -115,6 +116,11 @@ class Status:
         with self._lock:
             self._kafka = {"lag": dict(lag), "total_lag": sum(lag.values())}
 
+    def quarantine(self, records: Mapping[str, int]) -> None:
+        """How many records of each table are in quarantine."""
+        with self._lock:
+            self._quarantine = dict(records)
+
     def as_json(self) -> dict[str, Any]:
         """Everything, as it is now."""
         with self._lock:
@@ -139,6 +145,7 @@ class Status:
                 "quality": {name: dict(facts) for name, facts in self._quality.items()},
                 "files": dict(self._files),
                 "kafka": self._kafka,
+                "quarantine": dict(self._quarantine),
                 "maintenance": dict(self._maintenance),
             }
 
