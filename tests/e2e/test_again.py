@@ -160,6 +160,43 @@ def test_erased_rows_are_nowhere(lab: Lab) -> None:
     assert "no difference" in lab.make("verify").stdout
 
 
+PLANT = """
+import json, sys
+from confluent_kafka import Producer
+producer, found = Producer({"bootstrap.servers": "node1:9092"}), []
+for key, value in json.load(sys.stdin):
+    producer.produce(
+        "cdc.public.products", value, key, on_delivery=lambda error, sent: found.append(sent.offset())
+    )
+producer.flush(30)
+print(json.dumps(found))
+"""
+"""Sends records as they are, and tells their offsets."""
+
+
+@pytest.mark.long
+def test_quarantine_has_what_is_no_event_and_nothing_else(lab: Lab) -> None:
+    there = "select `offset` from bronze.quarantine where topic = 'cdc.public.products'"
+    before = {int(row["offset"]) for row in lab.sql(there)}
+    source = {"lsn": 1, "txId": 1, "ts_us": 1, "schema": "public", "table": "products", "snapshot": "false"}
+    row = {"product_id": 1, "sku": "x", "name": "x", "category": "x", "price": "dear", "active": True}
+    key = json.dumps({"product_id": 1})
+    bad = [
+        (key, "{no JSON"),
+        (key, json.dumps({"hello": 1})),
+        (key, json.dumps({"before": None, "after": row, "source": source, "op": "u"})),
+        (None, json.dumps({"before": None, "after": row | {"price": "1.00"}, "source": source, "op": "u"})),
+    ]
+    python = "/opt/cdc-lakehouse/tools/bin/python"
+    planted = set(json.loads(lab.run("node1", python, "-c", PLANT, stdin=json.dumps(bad))))
+    assert len(planted) == len(bad)
+    add_product(lab, "Good")  # after them, in silver
+    assert {int(row["offset"]) for row in lab.sql(there)} - before == planted
+    assert lab.pipeline()["quarantine"]["public.products"] == len(before | planted)
+    assert not lab.make("status", check=False).returncode
+    assert "no difference" in lab.make("verify").stdout
+
+
 @contextmanager
 def traffic(lab: Lab, statement: str) -> Iterator[None]:
     """Run a statement again and again meanwhile."""
