@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.running_lab import Lab, eventually
+from tests.e2e.running_lab import ROOT, Lab, eventually
 
 
 def add_product(lab: Lab, name: str) -> int:
@@ -215,9 +215,28 @@ def traffic(lab: Lab, statement: str) -> Iterator[None]:
         writer.result()
 
 
+EVERY_TYPE = (
+    (ROOT / "molecule/debezium/every_type.sql").read_text(encoding="utf-8").partition("CREATE TABLE visits")
+)
+EDGES = """
+insert into every_type (id) values (1);
+insert into every_type (
+    id, c_boolean, c_smallint, c_integer, c_bigint, c_real, c_double, c_numeric, c_numeric_12_2, c_text,
+    c_varchar, c_char, c_bytea, c_date, c_timestamp, c_timestamptz, c_integers, c_texts, c_bits, c_json, c_long)
+values (
+    2, false, -32768, -1073741824, -9223372036854775808, 'Infinity', '-Infinity', 'NaN', -9999999999.99, '',
+    E'\\t"\\n', '', '', '9999-12-31', '1900-01-01 00:00:00.000001', '9999-12-31 23:59:59.999999+00', '{}',
+    '{"",NULL}', B'0000', '{"b": 1.10}', repeat('Grüße', 5000));
+"""
+
+
 @pytest.mark.long
 def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
-    """While an application goes on to write to it, so that Kafka has changes before the snapshot is taken."""
+    """While an application goes on to write to it, so that Kafka has changes before the snapshot is taken.
+
+    Of another one the columns are of every type, one of them generated, and the values at their edges.
+    """
+    lab.psql(EVERY_TYPE[0] + EDGES)
     lab.psql(
         "create table if not exists parcels (carrier text, number int, weight numeric(6,2), recipient text, "
         "primary key (carrier, number)) partition by list (carrier)"
@@ -231,6 +250,7 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
         {"name": f"public.{name}"} for name in ("customers", "products", "orders", "order_items")
     ]
     tables.append({"name": "public.parcels", "mask": ["recipient"]})
+    tables.append({"name": "public.every_type", "exclude": ["secret"]})
     with traffic(lab, "update parcels set weight = weight + 1 where number = 2"):
         lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
     current = "select carrier, number, weight from silver.parcels where number = 1 order by carrier"
@@ -240,6 +260,9 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
         ("b", "1", "2.25"),
     ]
     lab.psql("update parcels set weight = 3 where carrier = 'b'")
+    lab.psql("insert into every_type (id, c_integer) values (3, 2); update every_type set c_smallint = 32767")
+    changed = "select 1 from silver.every_type where c_smallint = 32767 having count(*) = 3"
+    eventually("every type's changes", lambda: lab.sql(changed))
     history = "select weight from silver.parcels_history where carrier = 'b' order by version"
     rows = eventually("the change", lambda: rows if len(rows := lab.sql(history)) == 2 else None)
     assert [row["weight"] for row in rows] == ["2.25", "3.00"]
@@ -253,4 +276,4 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
     assert "no difference" in lab.playbook("verify", "-e", json.dumps({"lakehouse_tables": tables})).stdout
     lab.playbook("site")
     assert "no difference" in lab.make("verify").stdout
-    lab.psql("drop table parcels")
+    lab.psql("drop table parcels, every_type; drop type mood; drop extension hstore")
