@@ -222,7 +222,8 @@ EDGES = """
 insert into every_type (id) values (1);
 insert into every_type (
     id, c_boolean, c_smallint, c_integer, c_bigint, c_real, c_double, c_numeric, c_numeric_12_2, c_text,
-    c_varchar, c_char, c_bytea, c_date, c_timestamp, c_timestamptz, c_integers, c_texts, c_bits, c_json, c_long)
+    c_varchar, c_char, c_bytea, c_date, c_timestamp, c_timestamptz, c_integers, c_texts, c_bits, c_json,
+    c_long)
 values (
     2, false, -32768, -1073741824, -9223372036854775808, 'Infinity', '-Infinity', 'NaN', -9999999999.99, '',
     E'\\t"\\n', '', '', '9999-12-31', '1900-01-01 00:00:00.000001', '9999-12-31 23:59:59.999999+00', '{}',
