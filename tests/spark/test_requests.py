@@ -115,6 +115,7 @@ def test_an_erased_row_is_nowhere_and_no_offset_is_missing(lake: Lake, key: int 
     rows = bronze(lake)
     assert [row["offset"] for row in rows] == list(range(6))
     assert secret not in str(rows)
+    assert not [file for file in lake.config.state.iterdir() if secret.encode() in file.read_bytes()]
     assert [row["offset"] for row in rows if row["key"] is None] == [1, 3, 5]
     with pytest.raises(Exception, match="append"):
         lake.spark.sql(f"DELETE FROM delta.`{lake.config.bronze_path}`")

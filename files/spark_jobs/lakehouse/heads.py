@@ -55,8 +55,7 @@ class Heads:
             self._db = self._open()
         except sqlite3.DatabaseError as error:
             log.warning("%s is damaged (%s) and made anew", path, error)
-            for end in ("", "-wal", "-shm"):
-                path.with_name(path.name + end).unlink(missing_ok=True)
+            self._remove()
             self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -82,6 +81,11 @@ class Heads:
         """Close the store."""
         self._db.close()
 
+    def _remove(self) -> None:
+        # The database last: to another one its log would be applied.
+        for end in ("-wal", "-shm", ""):
+            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+
     @property
     def state(self) -> dict[str, Any]:
         """What was noted with the last change; empty when nothing is known."""
@@ -105,9 +109,10 @@ class Heads:
         return map(self._head, self._db.execute(query, [mark.position.epoch, mark.lsn]))
 
     def begin_anew(self) -> None:
-        """Forget everything."""
-        self._db.execute("DELETE FROM heads")
-        self._db.execute("DELETE FROM state")
+        """Forget everything; nothing of it stays on the disk, where erased rows would be found."""
+        self._db.close()
+        self._remove()
+        self._db = self._open()
 
     def put(self, heads: Iterable[tuple[Key, Head]], state: dict[str, Any]) -> None:
         """Notes heads that are new or changed, and the state that they belong to, at once."""
