@@ -247,6 +247,7 @@ def test_models_are_computed_in_full_from_a_silver_table_that_was_made_anew(shop
     shop.check()
 
 
+@pytest.mark.long
 def test_a_model_that_notes_no_silver_tables_is_computed_in_full(shop: Shop) -> None:
     """As one that was computed before they were noted."""
     shop.refresh()

@@ -177,6 +177,7 @@ def test_the_pipelines_status_has_the_counts(spark: SparkSession, tmp_path: Path
     assert shop.status.as_json()["quality"]["orders"]["broken_rows"] == {"amount_range": 0, "status_in": 1}
 
 
+@pytest.mark.long
 def test_counts_that_fail_are_told_and_stop_no_model(spark: SparkSession, tmp_path: Path) -> None:
     shop = small_shop(spark, tmp_path)
     (orders,) = (table for table in shop.config.tables if table.short_name == "orders")

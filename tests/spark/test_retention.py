@@ -110,6 +110,7 @@ def test_a_table_of_one_row_and_events_that_changed_nothing_hold_nothing_back(la
     assert offsets(lake) == [2]
 
 
+@pytest.mark.long
 def test_an_erased_row_is_gone_from_the_history_that_bronze_has_no_events_of(lake: Lake) -> None:
     a_day_each(lake, EVENTS)
     retention.trim(lake.spark, lake.config, 2.5)
