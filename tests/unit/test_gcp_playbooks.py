@@ -291,7 +291,6 @@ def test_each_node_shows_that_its_credentials_work(story: Story) -> None:
     assert "ya29" not in right.stdout + wrong.stdout + reader.stdout
 
 
-@pytest.mark.long
 def test_budget_and_schedule_go_with_their_settings(story: Story) -> None:
     assert [one["displayName"] for one in story.cloud.budgets.values()] == [f"{PROJECT} lakehouse"]
     done = story.play("provision", gcp_budget=0, gcp_schedule_stop="")
