@@ -27,6 +27,12 @@ _OLD_KEY = "__debezium.oldkey"
 _WITH_SCHEMA = {"schema", "payload"}
 
 
+def ends_snapshot(value: str) -> str:
+    """Whether a row of a snapshot, whose record's value is the SQL expression, is its last, as SQL."""
+    marks = ", ".join(f"'{mark}'" for mark in SNAPSHOT_ENDS)
+    return f"get_json_object({value}, '$.source.snapshot') IN ({marks})"
+
+
 def good(rows: pa.Table) -> pa.Table:
     """The good events among bronze rows, in order, with `COLUMNS` as silver wants them.
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import delta_io, envelope, gold, literals, models, retention, silver
 from lakehouse.config import Config, Table
-from lakehouse.events import ERASED_END, SNAPSHOT_ENDS, Events
+from lakehouse.events import ERASED_END, Events, ends_snapshot
 from lakehouse.scd2 import Key
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
@@ -76,8 +76,7 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
     """
     nothing = ("key", "value", "headers", "op", "lsn", "tx_id", "source_ts", "error")
     sets = ", ".join(f"`{name}` = NULL" for name in nothing)
-    marks = ", ".join(literals.text(mark) for mark in SNAPSHOT_ENDS)
-    ends = f"target.op = 'r' AND get_json_object(target.value, '$.source.snapshot') IN ({marks})"
+    ends = f"target.op = 'r' AND {ends_snapshot('target.value')}"
     stripped = f"`key` = NULL, `headers` = NULL, `error` = NULL, `value` = {literals.text(ERASED_END)}"
     clauses = " ".join(
         (f"WHEN MATCHED AND {ends} THEN UPDATE SET {stripped}", f"WHEN MATCHED THEN UPDATE SET {sets}")

@@ -25,7 +25,7 @@ from lakehouse import literals
 from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.delta_log import TableLog
-from lakehouse.events import SNAPSHOT_ENDS
+from lakehouse.events import ends_snapshot
 from lakehouse.layout import quoted
 from lakehouse.scd2 import Position
 
@@ -132,12 +132,15 @@ def _hindrance(spark: SparkSession, config: Config, bronze: DataFrame, before: i
         .agg(
             F.min(at).alias("first"),
             F.max(at).alias("last"),
-            F.coalesce((F.count("*") == 1) & (F.min(_mark()) == "first"), F.lit(False)).alias("is_alone"),
+            F.coalesce(
+                (F.count("*") == 1) & (F.min(F.get_json_object("value", "$.source.snapshot")) == "first"),
+                F.lit(False),
+            ).alias("is_alone"),
         )
         .where((F.col("first") < before) & ~F.col("is_alone"))  # the only row of the first table
         .collect()
     )
-    ends = rows_of_it.where(_ends_snapshot()).select("source_table", at.alias("at")).collect()
+    ends = rows_of_it.where(F.expr(ends_snapshot("value"))).select("source_table", at.alias("at")).collect()
     for found in snapshots:
         ended = (end["at"] for end in ends if end.source_table == found.source_table)
         if not any(found["last"] <= moment < base for moment in ended):
@@ -147,15 +150,6 @@ def _hindrance(spark: SparkSession, config: Config, bronze: DataFrame, before: i
 
 def _of_snapshot() -> Column:
     return (F.col("op") == "r") & F.col("lsn").isNotNull()
-
-
-def _ends_snapshot() -> Column:
-    return _mark().isin(*SNAPSHOT_ENDS)
-
-
-def _mark() -> Column:
-    """What a row of a snapshot says of its place in it."""
-    return F.get_json_object("value", "$.source.snapshot")
 
 
 def base(spark: SparkSession, config: Config, table: Table) -> Base | None:
@@ -186,7 +180,7 @@ def has_all_rows(spark: SparkSession, config: Config, table: Table) -> bool:
     """Whether a table's present rows can be made of what bronze has: all events, or a snapshot."""
     if base(spark, config, table) is None:
         return True
-    ends = _of(spark, config, table).where(_of_snapshot() & _ends_snapshot())
+    ends = _of(spark, config, table).where(_of_snapshot() & F.expr(ends_snapshot("value")))
     return bool(ends.limit(1).count())
 
 

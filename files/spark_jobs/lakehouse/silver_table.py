@@ -19,7 +19,7 @@ from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.deliveries import Deliveries
 from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data, tells
-from lakehouse.events import SNAPSHOT_ENDS, Events, UnknownColumn
+from lakehouse.events import Events, UnknownColumn, ends_snapshot
 from lakehouse.heads import Head, Heads
 from lakehouse.scd2 import (
     Change,
@@ -161,7 +161,7 @@ class SilverTable:
         Args:
             beyond: The table's rows of bronze that are still to be applied.
         """
-        last = F.get_json_object("value", "$.source.snapshot").isin(*SNAPSHOT_ENDS)
+        last = F.expr(ends_snapshot("value"))
         ends = beyond.where(F.col("error").isNull() & ((F.col("op") == "t") | ((F.col("op") == "r") & last)))
         columns = ("epoch", "partition", "offset", "lsn", F.unix_micros("source_ts"), "op")
         found = sorted(ends.select(*columns).collect())
