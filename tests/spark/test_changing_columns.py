@@ -134,14 +134,37 @@ def test_a_narrower_type_keeps_the_wider_one(lake: Changing) -> None:
     assert lake.rows("f", "p", "t") == expected
 
 
-def test_a_value_that_needs_a_wider_type_waits_for_its_declaration(lake: Changing) -> None:
-    lake.declare(ID, STATUS, NOTE, Column("n", "integer", number=4))
-    lake.update(id=1, status="a", note="n", n=7)
-    lake.update(id=1, status="a", note="n", n=1 << 40)
-    assert f"its column n has {1 << 40} in the source, and was integer. Run site.yml" in lake.failure()
-    lake.declare(ID, STATUS, NOTE, Column("n", "bigint", number=4))
+@pytest.mark.parametrize(
+    ("declared", "before", "now", "after", "becomes"),
+    [
+        ("smallint", 7, 40_000, 40_000, "int"),
+        ("integer", 7, 1 << 40, 1 << 40, "bigint"),
+        ("integer", 7, 7.5, 7.5, "double"),
+        ("integer", 7, "7.50", Decimal("7.50"), "decimal(12,2)"),
+        ("numeric(4,1)", "1.5", "1234.125", Decimal("1234.125"), "decimal(7,3)"),
+        ("date", "2026-03-01Z", "2026-03-01T12:00:00Z", datetime(2026, 3, 1, 12), "timestamp_ntz"),
+    ],
+)
+def test_a_value_that_needs_a_wider_type_widens_its_column(
+    lake: Changing, declared: str, before: Any, now: Any, after: Any, becomes: str
+) -> None:
+    lake.declare(ID, STATUS, NOTE, Column("n", declared, number=4))
+    lake.update(id=1, status="a", note="n", n=before)
     assert lake.step()
-    assert lake.rows("n") == [(1, 1, 7), (1, 2, 1 << 40)]
+    lake.update(id=1, status="a", note="n", n=now)
+    lake.update(id=1, status="b", note="n", n=before)  # narrowed again before anybody declared it
+    assert lake.step()
+    lake.restart()
+    lake.update(id=1, status="c", note="n", n=now)
+    assert lake.step()
+    rows = lake.spark.read.format("delta").load(lake.config.silver_path(TABLE))
+    assert rows.schema["n"].dataType.simpleString() == becomes
+    (first, *others) = [row[2] for row in lake.rows("n")]
+    assert others == [after, first, after]
+    silver.empty(lake.spark, lake.config, lake.config.tables[0])
+    lake.restart()
+    assert lake.step()
+    assert [row[2] for row in lake.rows("n")] == [first, *others]
 
 
 def test_a_renamed_column_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:

@@ -71,12 +71,11 @@ class UnknownColumn(Exception):
 class WiderColumn(Exception):
     """A value tells that the type of the source's column became a wider one."""
 
-    def __init__(self, table: Table, column: str, value: object) -> None:
-        declared = next((known.type for known in table.columns if known.name == column), "what it was")
-        super().__init__(
-            f"{table.name}: its column {column} has {values.shown(value)} in the source, and was {declared}. "
-            "Run site.yml, which reads its columns again; nothing is lost, silver goes on from here"
-        )
+    def __init__(self, table: str, column: str, kind: str) -> None:
+        self.column = column
+        self.kind = kind
+        """The narrowest Spark SQL type that has it."""
+        super().__init__(f"{table}: its column {column} has to be {kind}")
 
 
 class Events:
@@ -156,7 +155,7 @@ class Events:
             try:
                 read(value)
             except values.BadValue:
-                if not values.fits_wider(self._kinds[name], value):
+                if values.wider_type(self._kinds[name], value) is None:
                     return f"{name}: {values.shown(value)} is no {column.type}"
         if not self._is_key_of(key, row):
             return "the key is not the row's"
@@ -168,10 +167,7 @@ class Events:
 
     def key(self, text: str | bytes | None) -> Key | None:
         """The key of a Kafka record's key; None where it has none."""
-        try:
-            return None if text is None else self._key_of(_without_schema(orjson.loads(text)))
-        except WiderColumn as error:
-            raise values.BadValue(text) from error
+        return None if text is None else self._key_of(_without_schema(orjson.loads(text)))
 
     def _event(self, mark: Mark, tx_id: int | None, value: str, headers: Any) -> Event:
         if mark.op == "t":
@@ -237,8 +233,8 @@ class Events:
         return tuple(key)
 
     def _refuse_wider(self, name: str, value: Any) -> None:
-        if values.fits_wider(self._kinds[name], value):
-            raise WiderColumn(self._table, name, value) from None
+        if kind := values.wider_type(self._kinds[name], value):
+            raise WiderColumn(self._table.name, name, kind) from None
 
     def _row(self, told: dict[str, Any]) -> tuple[Row, tuple[int, ...], tuple[int, ...]]:
         row: list[Value] = []

@@ -62,6 +62,7 @@ _WIDER = {
     "date": ("timestamp_ntz",),
 }
 _WHOLE_DIGITS = {"smallint": 5, "int": 10, "bigint": 20}
+_MOST_DIGITS = 38
 _DECIMAL = re.compile(r"^decimal\((\d+),(\d+)\)$")
 
 
@@ -81,11 +82,26 @@ def is_wider(kind: str, than: str) -> bool:
 
 
 def wider(kind: str) -> tuple[str, ...]:
-    """The types that a column of a Spark SQL type may become, those that hold most."""
-    if match := _DECIMAL.match(kind):
-        precision, scale = int(match[1]), int(match[2])
-        return tuple(f"decimal(38,{digits})" for digits in range(scale, 38 - (precision - scale) + 1))
+    """The types but decimals that a column of a Spark SQL type may become, the narrowest first."""
     return _WIDER.get(kind, ())
+
+
+def wider_decimal(kind: str, whole: int, scale: int) -> str | None:
+    """The narrowest decimal that a column of a Spark SQL type may become; None: it may become none.
+
+    Args:
+        kind: The type.
+        whole: The digits before the point that it has to have at least.
+        scale: Those behind.
+    """
+    if match := _DECIMAL.match(kind):
+        precision, fraction = int(match[1]), int(match[2])
+        whole, scale = max(whole, precision - fraction), max(scale, fraction)
+    elif kind in _WHOLE_DIGITS:
+        whole = max(whole, _WHOLE_DIGITS[kind])
+    else:
+        return None
+    return f"decimal({whole + scale},{scale})" if whole + scale <= _MOST_DIGITS else None
 
 
 def _digits(pg_type: str) -> tuple[int, int] | None:
@@ -93,4 +109,4 @@ def _digits(pg_type: str) -> tuple[int, int] | None:
     if match is None:
         return None
     precision, scale = int(match[1]), int(match[2])
-    return (precision, scale) if precision <= 38 and 0 <= scale <= precision else None
+    return (precision, scale) if precision <= _MOST_DIGITS and 0 <= scale <= precision else None

@@ -12,12 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse import delta_io, envelope, gold, literals, models, retention, silver
+from lakehouse import columns, delta_io, envelope, gold, literals, models, retention, silver
 from lakehouse.config import Config, Table
-from lakehouse.events import ERASED_END, Events, ends_snapshot
+from lakehouse.delta_log import TableLog
+from lakehouse.events import ERASED_END, Events, WiderColumn, ends_snapshot
 from lakehouse.scd2 import Key
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
@@ -84,8 +85,9 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
     for name, keys in rows.items():
         table = config.table(name)
         log.info("%s: the events of %d rows are erased", table.name, len(keys))
-        wanted = _read(table, keys)
-        texts = _key_texts(spark, config, table, wanted)
+        events = Events(table, columns.business(TableLog(spark, config.silver_path(table)).columns))
+        wanted = _read(table, events, keys)
+        texts = _key_texts(_of(spark, config, table), events, wanted)
         if not texts:
             log.warning("%s: bronze has no event of them, or not any more", table.name)
         records = spark.createDataFrame([[text] for text in texts], "key string")
@@ -100,29 +102,30 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
             gold.forget(spark, config, model)
 
 
-def _read(table: Table, keys: Sequence[Mapping[str, Any]]) -> set[Key]:
+def _of(spark: SparkSession, config: Config, table: Table) -> DataFrame:
+    return spark.read.format("delta").load(config.bronze_path).where(F.col("source_table") == table.name)
+
+
+def _read(table: Table, events: Events, keys: Sequence[Mapping[str, Any]]) -> set[Key]:
     """Keys as the jobs have them."""
-    events = Events(table)
     read = set()
     for key in keys:
         try:
             read.add(events.key(json.dumps(key, default=str)))
-        except ValueError:
+        except (ValueError, WiderColumn):
             log.error("%s: %s is no key of it", table.name, key)
     return {key for key in read if key is not None}
 
 
-def _key_texts(spark: SparkSession, config: Config, table: Table, wanted: Collection[Key]) -> list[str]:
-    """The texts by which bronze knows rows, whatever way their keys are written in."""
-    events = Events(table)
-    mine = spark.read.format("delta").load(config.bronze_path).where(F.col("source_table") == table.name)
+def _key_texts(bronze: DataFrame, events: Events, wanted: Collection[Key]) -> list[str]:
+    """The texts by which bronze knows rows of a table, whatever way their keys are written in."""
     # As bytes: the key of a bad record may be no text.
-    known = mine.select(F.col("key").cast("binary")).distinct().toArrow()["key"].to_pylist()
+    known = bronze.select(F.col("key").cast("binary")).distinct().toArrow()["key"].to_pylist()
     found = []
     for text in known:
         try:
             if events.key(text) in wanted:
                 found.append(text.decode())
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, WiderColumn):
             continue  # of a bad record
     return found

@@ -19,7 +19,7 @@ from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.deliveries import Deliveries
 from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data, tells
-from lakehouse.events import Events, UnknownColumn, ends_snapshot
+from lakehouse.events import Events, UnknownColumn, WiderColumn, ends_snapshot
 from lakehouse.heads import Head, Heads
 from lakehouse.scd2 import (
     Change,
@@ -110,13 +110,20 @@ class SilverTable:
             OutOfOrder: The table has to be made from bronze again: several partitions came in an order that
                 a batch cannot mend.
         """
-        try:
-            events = list(self._events.of(rows))
-        except UnknownColumn as unknown:
-            if unknown.columns & self._newest_columns(bronze()):
-                raise
-            self._events.ignored |= unknown.columns
-            return self.apply(rows, bronze, bronze_version)
+        while True:
+            try:
+                return self._apply(rows, bronze, bronze_version)
+            except UnknownColumn as unknown:
+                if unknown.columns & self._newest_columns(bronze()):
+                    raise
+                self._events.ignored |= unknown.columns
+            except WiderColumn as wider:
+                self._change_columns([f"ALTER COLUMN {layout.quoted(wider.column)} TYPE {wider.kind}"])
+                self._take_columns()
+                self._synchronize(anew=True)
+
+    def _apply(self, rows: pa.Table, bronze: Callable[[], DataFrame], bronze_version: int) -> list[Event]:
+        events = list(self._events.of(rows))
         events = [event for event in events if self.cursor.is_before(event.mark.position)]
         if not events:
             return events
@@ -188,11 +195,19 @@ class SilverTable:
     def _declare_columns(self) -> None:
         """Brings the table's columns to what the source has; what the source has dropped stays."""
         there, numbers = self._log.columns, self._log.metadata.get("columns", {})
-        for change in list(columns.differences(self.table, there, numbers)):
-            log.info("silver.%s: %s", self.table.short_name, change)
-            if change.endswith(" timestamp_ntz"):  # which a table that began without one does not have
+        self._change_columns(list(columns.differences(self.table, there, numbers)))
+        self._take_columns()
+
+    def _change_columns(self, clauses: Iterable[str]) -> None:
+        """Does what clauses of ALTER TABLE say."""
+        for clause in clauses:
+            log.info("silver.%s: %s", self.table.short_name, clause)
+            if clause.endswith(" timestamp_ntz"):  # which a table that began without one does not have
                 self._spark.sql(f"ALTER TABLE delta.`{self._path}` SET TBLPROPERTIES ({_TIMES_WITHOUT_ZONE})")
-            self._spark.sql(f"ALTER TABLE delta.`{self._path}` {change}")
+            self._spark.sql(f"ALTER TABLE delta.`{self._path}` {clause}")
+
+    def _take_columns(self) -> None:
+        """Reads and writes with the columns that the table has now."""
         kinds = columns.business(self._log.columns)
         declared = {name: kinds[name] for name in self.table.column_names}
         dropped = {name: kind for name, kind in kinds.items() if name not in declared}
@@ -246,7 +261,7 @@ class SilverTable:
                 continue  # from before it
             try:
                 key = self._events.key(row["key"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, WiderColumn):
                 if row["error"] is None:
                     raise
                 continue

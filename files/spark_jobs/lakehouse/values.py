@@ -82,17 +82,34 @@ def reader(kind: str) -> Reader:
     return readers[kind]
 
 
-def fits_wider(kind: str, value: Any) -> bool:
-    """Whether a value that a column cannot have would be one if its type became a wider one."""
+def wider_type(kind: str, value: Any) -> str | None:
+    """The narrowest type that a column may become so that it has a value.
+
+    Args:
+        kind: The column's Spark SQL type, which does not have the value.
+        value: A JSON value. Of a number it tells the type in the source: numeric comes as a text.
+
+    Returns:
+        The type; None when no wider one has the value.
+    """
+    if kind.startswith("decimal") or isinstance(value, str):
+        told = text(value)
+        try:
+            number = Decimal(told) if _NUMBER_TEXT(told) else None
+        except InvalidOperation:
+            number = None
+        if number is not None:
+            scale = max(0, -int(number.as_tuple().exponent))
+            return pgtypes.wider_decimal(kind, number.adjusted() + 1 if number else 0, scale)
     if kind in _RANGES and value in _NO_NUMBERS:
-        return False  # a double has these, and no integer became one of them
+        return None  # a double has these, and no integer became one of them
     for other in pgtypes.wider(kind):
         try:
             reader(other)(value)
         except BadValue:
             continue
-        return True
-    return False
+        return other
+    return None
 
 
 def arrow_type(kind: str) -> pa.DataType:
