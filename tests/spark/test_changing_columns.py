@@ -11,9 +11,10 @@ from typing import Any
 import deliveries
 import pytest
 from deliveries import TABLE
-from lakehouse import catalog, silver
+from lakehouse import catalog, requests, silver
 from lakehouse.config import Column
 from pyspark.sql import SparkSession
+from test_requests import MODEL
 from test_silver import Lake
 
 pytestmark = pytest.mark.slow
@@ -165,6 +166,20 @@ def test_a_value_that_needs_a_wider_type_widens_its_column(
     lake.restart()
     assert lake.step()
     assert [row[2] for row in lake.rows("n")] == [first, *others]
+
+
+def test_a_row_whose_key_widened_its_column_is_erased(lake: Changing) -> None:
+    lake.declare(replace(ID, type="integer"), STATUS, NOTE)
+    for key in (1, 1 << 40):
+        lake.update(id=key, status="a", note="n")
+    assert lake.step()
+    (lake.config.gold_models / "of_things.sql").write_text(MODEL)
+    requests.erase(lake.spark, lake.config, {TABLE.name: [{"id": 1 << 40}]})
+    lake.restart()
+    assert lake.step()
+    assert lake.rows() == [(1, 1)]
+    bronze = lake.spark.read.format("delta").load(lake.config.bronze_path).orderBy("offset")
+    assert [row.key is None for row in bronze.collect()] == [False, True]
 
 
 def test_a_renamed_column_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:
