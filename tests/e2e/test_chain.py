@@ -275,6 +275,13 @@ def test_columns_that_come_go_and_widen(lab: Lab, source: Source) -> None:
     ]
     (current,) = lab.sql("select * from silver.things where id = 900000")
     assert list(current) == ["id", "label", "size", "color"]
+    lab.psql("alter table things alter size type numeric(22,2)")
+    source.do("update things set size = 1.25 where id = 900000")
+    sizes = (
+        "select cast(size as string) as size from silver.things_history where id = 900000 order by version"
+    )
+    expected = [{"size": size} for size in ("1.00", "3000000000.00", "1.25")]
+    eventually("the wider type, without a declaration", lambda: lab.sql(sizes) == expected)
     verify(lab)
 
 

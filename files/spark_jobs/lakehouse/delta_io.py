@@ -108,16 +108,22 @@ def read(spark: SparkSession, path: str, version: int) -> DataFrame:
 def partition(spark: SparkSession, path: str, version: int, values: Mapping[str, str]) -> DataFrame:
     """The rows of a partition as of a version.
 
-    Its files are listed once, here. Of `read`, each scan in each query asks for them anew, by a Spark job
-    that costs more than the scan of a small table; in return it leaves out files by their statistics.
+    Its files are listed once, here: a version's checksum has them while they are few. Of `read`, each scan in
+    each query asks for them anew, by a Spark job that costs more than the scan of a small table; in return it
+    leaves out files by their statistics.
     """
     none = nothing(spark)
     log = _log(spark, path)
     snapshot = log.getSnapshotAt(version, none, none, False)
-    condition = " AND ".join(f"partitionValues['{name}'] = '{value}'" for name, value in values.items())
-    files = snapshot.allFiles().filter(condition).collectAsList()
-    chosen = java_class(spark, "scala.jdk.javaapi.CollectionConverters").asScala(files).toSeq()
-    return DataFrame(log.createDataFrame(snapshot, chosen, False, none), spark)
+    collections = java_class(spark, "scala.jdk.javaapi.CollectionConverters")
+    checksum = snapshot.checksumOpt()
+    known = checksum.get().allFiles() if checksum.isDefined() else none
+    files = collections.asJava(known.get()) if known.isDefined() else snapshot.allFiles().collectAsList()
+    chosen = java_class(spark, "java.util.ArrayList")()
+    for file in files:
+        if all(file.partitionValues().apply(name) == value for name, value in values.items()):
+            chosen.add(file)
+    return DataFrame(log.createDataFrame(snapshot, collections.asScala(chosen).toSeq(), False, none), spark)
 
 
 def changes(spark: SparkSession, path: str, after: int, upto: int) -> DataFrame:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,9 @@ from lakehouse.status import Status, failure
 log = logging.getLogger(__name__)
 
 Versions = Mapping[str, int]
+
+_PARALLEL_MODELS = 2
+"""While one is planned in the driver, another one is computed."""
 
 
 _PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.feature.domainMetadata": "supported"}
@@ -60,30 +64,36 @@ class Silver:
         self._spark = spark
         self._config = config
         self.versions = versions
+        self._lock = threading.RLock()
         self._current: dict[str, DataFrame] = {}
         self._images: dict[tuple[str, int], Images] = {}
 
     def current(self, name: str) -> DataFrame:
         """The current rows of a table, with the source's columns; one list of files serves all models."""
-        if name not in self._current:
-            table = self._config.table(name)
-            path = self._config.silver_path(table)
-            heads = delta_io.partition(self._spark, path, self.versions[name], layout.HEADS)
-            self._current[name] = heads.where("is_current").select(*map(layout.quoted, table.column_names))
-        return self._current[name]
+        with self._lock:
+            if name not in self._current:
+                table = self._config.table(name)
+                path = self._config.silver_path(table)
+                heads = delta_io.partition(self._spark, path, self.versions[name], layout.HEADS)
+                rows = heads.where("is_current").select(*map(layout.quoted, table.column_names))
+                self._current[name] = rows
+            return self._current[name]
 
     def images(self, name: str, after: int) -> Images:
         """The table's changes since a version; read once."""
-        if (name, after) not in self._images:
-            table, upto = self._config.table(name), self.versions[name]
-            path = self._config.silver_path(table)
-            feed = TableLog(self._spark, path).change_feed(after, upto, [*table.column_names, *_OF_CHANGES])
-            self._images[name, after] = (
-                _many_images(delta_io.changes(self._spark, path, after, upto), table)
-                if feed is None
-                else _few_images(self._spark, feed, table)
-            )
-        return self._images[name, after]
+        with self._lock:
+            if (name, after) not in self._images:
+                table, upto = self._config.table(name), self.versions[name]
+                path = self._config.silver_path(table)
+                feed = TableLog(self._spark, path).change_feed(
+                    after, upto, [*table.column_names, *_OF_CHANGES]
+                )
+                self._images[name, after] = (
+                    _many_images(delta_io.changes(self._spark, path, after, upto), table)
+                    if feed is None
+                    else _few_images(self._spark, feed, table)
+                )
+            return self._images[name, after]
 
     @property
     def read_changes(self) -> list[Images]:
@@ -288,6 +298,7 @@ class Gold:
             _Progress(GoldModel(self._spark, config, model)) for model in models.load_all(config.gold_models)
         ]
         self._countings = [_Counting(QualityCounts(table)) for table in config.tables if table.quality]
+        self._threads = ThreadPoolExecutor(_PARALLEL_MODELS, self.name)
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
         """Runs until told to stop, or with `available_now` until gold has what silver has now."""
@@ -314,7 +325,11 @@ class Gold:
         silver = Silver(self._spark, self._config, versions)
         began = time.monotonic()
         try:
-            done = [not stop.is_set() and self._attempt(progress, silver) for progress in self._models]
+            done = list(
+                self._threads.map(
+                    lambda model: not stop.is_set() and self._attempt(model, silver), self._models
+                )
+            )
             changes = [images.commit_times for images in silver.read_changes if images.count]
             seconds = time.monotonic() - began
             for counting in self._countings:
@@ -351,6 +366,7 @@ class Gold:
         table = progress.table
         if not progress.backoff.due:
             return False
+        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
         try:
             if not progress.known:
                 models.refuse_unknown_sources([table.model], self._tables)
