@@ -57,6 +57,7 @@ DEFINITION: dict[str, Any] = {
         _card("Pie", "pie", 18, 12, pie__dimension="name", pie__metric="orders"),
         _card("Table", "table", 24, 0, column_settings=MONEY),
         _card("Nothing", "table", 24, 12),
+        _card("Groups", "bar", 30, 0, graph__dimensions=["name"], graph__metrics=["orders"]),
     ],
 }
 
@@ -79,4 +80,5 @@ RESULTS: list[dict[str, Any]] = [
     _result([NAME, ORDERS], [["garden", 9], [HOSTILE, 4]]),
     _result([NAME, ORDERS, AMOUNT], [[HOSTILE, 3, "1234.50"], [None, None, "-2.00"]]),
     _result([NAME], []),
+    _result([NAME, ORDERS], [["0", 1], ["1", 2], ["2", 3], ["3 or more", 9]]),
 ]

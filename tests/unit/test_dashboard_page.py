@@ -33,7 +33,8 @@ def test_every_chart_is_drawn_in_the_colours_that_the_reader_chose(file: Path, s
     colours = {}
     for scheme in (DARK, LIGHT):
         seen = opened(file, size, scheme)
-        assert charts(seen) == 5
+        assert charts(seen) == 6
+        assert ">3 or more</text>" in seen  # a bar whose name is a text beside others that look like numbers
         assert "<script>alert(1)" not in seen
         (colours[scheme],) = set(re.findall(r'class="legendtext"[^>]*? fill: (rgb\([^)]*\))', seen))
     assert colours[DARK] != colours[LIGHT]

@@ -22,7 +22,7 @@ def figure(card: Card, result: Result) -> dict[str, Any]:
     Raises:
         KeyError: The card's settings name a column that the result does not have, or none.
     """
-    drawn = go.Figure(_TRACES[card.display](card, result), _layout(card))
+    drawn = go.Figure(_TRACES[card.display](card, result), _layout(card, result))
     if (
         card.display in ("line", "area", "bar")
         and len({point for trace in drawn.data for point in trace.x}) == 1
@@ -138,7 +138,7 @@ def _plain(value: Any) -> Any:
     return value if value is None else html.escape(str(value), quote=False)
 
 
-def _layout(card: Card) -> dict[str, Any]:
+def _layout(card: Card, result: Result) -> dict[str, Any]:
     unit: dict[str, Any] = {"title": {"text": html.escape(card.settings.get("graph.y_axis.title_text", ""))}}
     if money := _unit(card):
         unit["tickprefix"] = money
@@ -156,6 +156,11 @@ def _layout(card: Card) -> dict[str, Any]:
     }
     if card.display == "row":
         layout["yaxis"]["autorange"] = "reversed"
+    if card.display != "pie":
+        dimension = result.columns[result.index(card.settings["graph.dimensions"][0])]
+        if not dimension.is_number and not dimension.is_time:
+            # Left to guess, Plotly makes numbers of most texts that look so, and leaves out the others.
+            layout[points]["type"] = "category"
     return layout
 
 

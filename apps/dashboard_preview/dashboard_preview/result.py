@@ -26,6 +26,11 @@ class Column:
         return self.type in _NUMBERS
 
     @property
+    def is_time(self) -> bool:
+        """Whether its values are days or moments."""
+        return self.type in _TIMES
+
+    @property
     def title(self) -> str:
         """Its name for people."""
         return self.name.replace("_", " ").capitalize()
