@@ -247,6 +247,20 @@ class TestRows:
         left, right = self.reader(run_sql, "source"), self.reader(run_sql, "orders")
         assert differing_keys(left, right, left.digests(), right.digests()) == keys
 
+    def test_floating_point_numbers_are_their_bits_and_may_be_null(
+        self, spark: SparkSession, run_sql: RunSql
+    ) -> None:
+        columns = (Column("id", "bigint"), Column("d", "double"), Column("f", "float"))
+        numbers = "(1, 1.5D, -0.0F), (2, null, null), (3, cast('NaN' as double), cast('-Infinity' as float))"
+        store_sql(spark, "silver.numbers", "id bigint, d double, f float", f"values {numbers}")
+        reader = Reader(run_sql, Spark(), "silver.numbers", columns, columns[:1])
+        assert sum(rows for rows, _ in reader.digests().values()) == 3
+        assert reader.rows(["1:1", "1:2", "1:3"]) == {
+            "1:1": [("1", "4609434218613702656", "-2147483648")],
+            "1:2": [("2", None, None)],
+            "1:3": [("3", "9221120237041090560", "-8388608")],
+        }
+
     def test_rows_of_some_keys(self, spark: SparkSession, run_sql: RunSql) -> None:
         store(
             spark,

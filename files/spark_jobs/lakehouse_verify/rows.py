@@ -19,6 +19,11 @@ MASK_SALT = "lakehouse.mask_salt"  # the setting of a session with the source th
 BUCKETS = 1024
 KEYS_A_QUERY = 500
 
+_BITS = {
+    "double": "'java.lang.Double', 'doubleToLongBits'",
+    "float": "'java.lang.Float', 'floatToIntBits'",
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -146,10 +151,9 @@ class Spark:
             return f"cast(unix_micros(cast({value} as timestamp)) as string)"
         if column.type == "date":
             return f"cast(unix_date({value}) as string)"
-        if column.type == "double":
-            return f"java_method('java.lang.Double', 'doubleToLongBits', {value})"
-        if column.type == "float":
-            return f"java_method('java.lang.Float', 'floatToIntBits', {value})"
+        if column.type in _BITS:
+            bits = f"java_method({_BITS[column.type]}, {value})"
+            return f"case when {value} is not null then {bits} end"  # Java's methods take no null
         if column.type == "binary":
             return f"lower(hex({value}))"
         return f"cast({value} as string)"
