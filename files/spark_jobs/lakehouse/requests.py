@@ -87,7 +87,7 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
         log.info("%s: the events of %d rows are erased", table.name, len(keys))
         events = Events(table, columns.business(TableLog(spark, config.silver_path(table)).columns))
         wanted = _read(table, events, keys)
-        texts = _key_texts(_of(spark, config, table), events, wanted)
+        texts = _key_texts(retention.events_of(spark, config, table), events, wanted)
         if not texts:
             log.warning("%s: bronze has no event of them, or not any more", table.name)
         records = spark.createDataFrame([[text] for text in texts], "key string")
@@ -100,10 +100,6 @@ def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mappi
     for model in models.load_all(config.gold_models):
         if erased & set(model.sources):
             gold.forget(spark, config, model)
-
-
-def _of(spark: SparkSession, config: Config, table: Table) -> DataFrame:
-    return spark.read.format("delta").load(config.bronze_path).where(F.col("source_table") == table.name)
 
 
 def _read(table: Table, events: Events, keys: Sequence[Mapping[str, Any]]) -> set[Key]:

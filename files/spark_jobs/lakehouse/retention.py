@@ -158,7 +158,7 @@ def base(spark: SparkSession, config: Config, table: Table) -> Base | None:
     if trimmed is None:
         return None
     at = F.unix_micros("ingested_at")
-    mine = _of(spark, config, table)
+    mine = events_of(spark, config, table)
     groups = (
         mine.groupBy("epoch", "partition")
         .agg(
@@ -180,11 +180,12 @@ def has_all_rows(spark: SparkSession, config: Config, table: Table) -> bool:
     """Whether a table's present rows can be made of what bronze has: all events, or a snapshot."""
     if base(spark, config, table) is None:
         return True
-    ends = _of(spark, config, table).where(_of_snapshot() & F.expr(ends_snapshot("value")))
+    ends = events_of(spark, config, table).where(_of_snapshot() & F.expr(ends_snapshot("value")))
     return bool(ends.limit(1).count())
 
 
-def _of(spark: SparkSession, config: Config, table: Table) -> DataFrame:
+def events_of(spark: SparkSession, config: Config, table: Table) -> DataFrame:
+    """What bronze has of a table."""
     bronze = spark.read.format("delta").load(config.bronze_path)
     return bronze.where(F.col("source_table") == table.name)
 
