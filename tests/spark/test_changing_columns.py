@@ -11,10 +11,11 @@ from typing import Any
 import deliveries
 import pytest
 from deliveries import TABLE
-from lakehouse import catalog, requests, silver
+from lakehouse import catalog, requests, retention, silver
 from lakehouse.config import Column
 from pyspark.sql import SparkSession
 from test_requests import MODEL
+from test_retention import DAY
 from test_silver import Lake
 
 pytestmark = pytest.mark.slow
@@ -33,12 +34,22 @@ class Changing(Lake):
         table = replace(TABLE, columns=columns, tracked=tuple(names))
         self.use(replace(self.config, tables=(table,)))
 
-    def update(self, **row: Any) -> None:
-        """A row of the source as it is then."""
-        source = {"lsn": self.offset, "txId": self.offset, "ts_us": self.offset}
-        event = {"op": "u", "source": source, "before": None, "after": row}
-        self.write_records([deliveries.record(self.offset, {"id": row["id"]}, event)])
+    def update(self, op: str = "u", snapshot: str = "false", **row: Any) -> None:
+        """A row of the source as it is then; each comes to bronze a day after the one before."""
+        source = {"lsn": self.offset, "txId": self.offset, "ts_us": self.offset, "snapshot": snapshot}
+        event = {"op": op, "source": source, "before": None, "after": row}
+        self.write_records([deliveries.record(self.offset, {"id": row["id"]}, event)], at=self.offset * DAY)
         self.offset += 1
+
+    def snapshot(self, **row: Any) -> None:
+        """The only row of the source, in a snapshot of its own."""
+        self.update(op="r", snapshot="last", **row)
+
+    def rebuild(self) -> None:
+        """As rebuild.yml does."""
+        (self.config.gold_models / "of_things.sql").write_text(MODEL)
+        requests.rebuild(self.spark, self.config)
+        self.restart()
 
     def rows(self, *names: str) -> list[tuple[Any, ...]]:
         """The versions' numbers and some columns."""
@@ -50,7 +61,9 @@ class Changing(Lake):
     def failure(self) -> str:
         """What a step fails with."""
         assert not self.step()
-        message: str = self.status.as_json()["tables"]["things"]["error"]["message"]
+        error = self.status.as_json()["tables"]["things"]["error"]
+        assert error["needs_somebody"]
+        message: str = error["message"]
         return message
 
 
@@ -197,13 +210,38 @@ def test_a_renamed_column_stops_the_table_until_it_is_made_anew(lake: Changing) 
 def test_a_column_of_another_type_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:
     lake.update(id=1, status="a", note="12")
     assert lake.step()
+    lake.update(id=1, status="b", note="a dozen")
+    assert lake.step()
     lake.declare(ID, STATUS, replace(NOTE, type="integer"))
     lake.update(id=1, status="b", note=13)
     assert "its column note was string and is integer now" in lake.failure()
-    silver.empty(lake.spark, lake.config, lake.config.tables[0])
-    lake.restart()
+    lake.rebuild()
     assert lake.step()
     assert lake.rows("note") == [(1, 1, 12), (1, 2, 13)]
+    bronze = lake.spark.read.format("delta").load(lake.config.bronze_path)
+    (bad,) = bronze.where("error IS NOT NULL").collect()
+    assert "note" in bad.error
+    assert "a dozen" in bad.value
+
+
+def test_without_old_events_a_column_of_another_type_needs_a_snapshot_and_nothing_is_lost_until_then(
+    lake: Changing,
+) -> None:
+    for note in ("a", "b", "c"):
+        lake.update(id=1, status="a", note=note)
+    assert lake.step()
+    history = lake.rows("note")
+    retention.trim(lake.spark, lake.config, 1.5)
+    lake.declare(ID, STATUS, replace(NOTE, type="integer"))
+    lake.update(id=1, status="a", note=13)
+    assert "resnapshot.yml for this table, then rebuild.yml" in lake.failure()
+    lake.rebuild()
+    assert "resnapshot.yml for this table, then rebuild.yml" in lake.failure()
+    assert lake.rows("note") == history
+    lake.snapshot(id=1, status="a", note=13)
+    lake.rebuild()
+    assert lake.step()
+    assert [row[2] for row in lake.rows("note")] == [13]
 
 
 def test_the_history_view_shows_dropped_columns_too(lake: Changing) -> None:

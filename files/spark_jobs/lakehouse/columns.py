@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 
 from lakehouse import layout, pgtypes
 from lakehouse.config import Table
+from lakehouse.retry import NeedsSomebody
 
 
-class ColumnError(Exception):
+class ColumnError(NeedsSomebody):
     """A change of columns that needs somebody; the message says what for."""
 
 
@@ -55,5 +56,5 @@ def differences(table: Table, there: Mapping[str, str], numbers: Mapping[str, in
 def _message(table: Table, change: str) -> str:
     return (
         f"{table.name}: {change}. Its events are kept in bronze. Change it back, or make silver anew: "
-        "rebuild.yml, then resnapshot.yml for this table, then site.yml"
+        "resnapshot.yml for this table, then rebuild.yml, then site.yml"
     )

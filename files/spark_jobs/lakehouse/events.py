@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from lakehouse import pgtypes, values
 from lakehouse.config import Table
+from lakehouse.retry import NeedsSomebody
 from lakehouse.scd2 import Event, Key, Mark, Position, Row
 from lakehouse.values import Value
 
@@ -53,11 +54,11 @@ def good(rows: pa.Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in ("epoch", "partition", "offset")])
 
 
-class EventError(Exception):
+class EventError(NeedsSomebody):
     """An event that bronze holds for good and that cannot be read; the message says where it is."""
 
 
-class UnknownColumn(Exception):
+class UnknownColumn(NeedsSomebody):
     """The source's table has columns that are not declared."""
 
     def __init__(self, table: str, columns: list[str]) -> None:

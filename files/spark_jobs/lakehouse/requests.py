@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -22,6 +23,8 @@ from lakehouse.events import ERASED_END, Events, WiderColumn, ends_snapshot
 from lakehouse.scd2 import Key
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
+
+_PLACE = ("topic", "epoch", "partition", "offset")
 
 log = logging.getLogger(__name__)
 
@@ -48,21 +51,41 @@ def rebuild(spark: SparkSession, config: Config) -> None:
 
 
 def judge_again(spark: SparkSession, config: Config) -> None:
-    """Releases from quarantine what is a good event by the tables as they are declared now."""
-    bronze = spark.read.format("delta").load(config.bronze_path)
-    names = [table.name for table in config.tables]
-    bad = bronze.where(F.col("error").isNotNull() & F.col("source_table").isin(names)).toArrow()
-    if not bad.num_rows:
-        return
-    records = {name: bad[name].cast(pa.binary()) for name in ("key", "value")} | {"headers": bad["headers"]}
-    judged = envelope.Envelopes(config.topics).judged(pa.table({"topic": bad["topic"], **records}))
-    log.info("bronze: %d of %d records leave quarantine", judged["error"].null_count, bad.num_rows)
-    place = ("topic", "epoch", "partition", "offset")
-    same = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in place)
-    sets = ", ".join(f"`{name}` = batch.`{name}`" for name in judged)
-    batch = spark.createDataFrame(pa.table({name: bad[name] for name in place} | judged))
-    with retention.changeable(spark, config):
-        delta_io.merge(spark, config.bronze_path, batch, same, f"WHEN MATCHED THEN UPDATE SET {sets}")
+    """Judges by the tables as they are declared now what is in quarantine.
+
+    Of a table with a column of another type than before every event is judged: silver could not read those
+    that are good by the old type alone, and would stop there.
+    """
+    envelopes = envelope.Envelopes(config.topics)
+    for table in config.tables:
+        known = retention.events_of(spark, config, table)
+        is_bad = F.col("error").isNotNull()
+        fits = silver.fits(table, TableLog(spark, config.silver_path(table)))
+        judged = [
+            changed
+            for rows in silver.portions(known.where(is_bad if fits else is_bad | F.col("key").isNotNull()))
+            if (changed := _judged(envelopes, rows)).num_rows
+        ]
+        if not judged:
+            continue
+        batch = pa.concat_tables(judged)
+        good = batch["error"].null_count
+        log.info("%s: %d records leave quarantine, %d go there", table.name, good, batch.num_rows - good)
+        same = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in _PLACE)
+        sets = ", ".join(f"`{name}` = batch.`{name}`" for name in batch.column_names if name not in _PLACE)
+        with retention.changeable(spark, config):
+            merged = spark.createDataFrame(batch)
+            delta_io.merge(spark, config.bronze_path, merged, same, f"WHEN MATCHED THEN UPDATE SET {sets}")
+
+
+def _judged(envelopes: envelope.Envelopes, rows: pa.Table) -> pa.Table:
+    """What bronze says of records from now on; of those alone of which it is something else."""
+    records = {name: rows[name].cast(pa.binary()) for name in ("key", "value")}
+    told = envelopes.judged(pa.table({"topic": rows["topic"], "headers": rows["headers"], **records}))
+    kept = pa.table({name: rows[name] for name in _PLACE} | told)
+    was, is_now = rows["error"], kept["error"]
+    same = pc.or_(pc.and_(pc.is_null(was), pc.is_null(is_now)), pc.fill_null(pc.equal(was, is_now), False))
+    return kept.filter(pc.invert(same))
 
 
 def erase(spark: SparkSession, config: Config, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

@@ -7,6 +7,10 @@ import time
 _FIRST, _LONGEST = 1.0, 60.0
 
 
+class NeedsSomebody(Exception):
+    """No other try mends it; the message says what does."""
+
+
 class Backoff:
     """Waits that double with each failure in a row, up to a minute."""
 

@@ -73,7 +73,7 @@ def empty(spark: SparkSession, config: Config, table: Table) -> None:
     with retention.untrimmed():
         base = retention.base(spark, config, table)
         stored = TableLog(spark, config.silver_path(table))
-        unfit = _unfit(table, stored)
+        unfit = not fits(table, stored)
         if base is None or (unfit and retention.has_all_rows(spark, config, table)):
             stored.clear()
             if unfit:
@@ -83,14 +83,14 @@ def empty(spark: SparkSession, config: Config, table: Table) -> None:
             retention.take_back(spark, config, table, base)
 
 
-def _unfit(table: Table, stored: TableLog) -> bool:
-    """Whether a table cannot take the source's rows."""
+def fits(table: Table, stored: TableLog) -> bool:
+    """Whether a table can take the source's rows."""
     try:
         list(columns.differences(table, stored.columns, {}))
     except columns.ColumnError as error:
         log.info("silver.%s: %s", table.short_name, error)
-        return True
-    return False
+        return False
+    return True
 
 
 def delete(spark: SparkSession, config: Config, table: Table, keys: Collection[Key]) -> None:
@@ -264,17 +264,29 @@ _READ = ["source_table", "error", *COLUMNS]
 def _backlog(bronze: DataFrame, table: SilverTable) -> Iterator[pa.Table]:
     """What bronze has beyond a table's cursor, in order, in batches that memory can take."""
     beyond = bronze.where((F.col("source_table") == table.table.name) & table.cursor.beyond())
+    pieces = _pieces(beyond)
+    if {*table.cursor.offsets, *(piece.partition for piece in pieces)} - {0}:
+        table.foresee(beyond)
+    return map(good, _read(beyond.select(*_READ), pieces))
+
+
+def portions(rows: DataFrame) -> Iterator[pa.Table]:
+    """Rows that bronze has of one table, in order, in batches that memory can take."""
+    return _read(rows, _pieces(rows))
+
+
+def _pieces(rows: DataFrame) -> list[Row]:
     piece = F.floor(F.col("offset") / _PIECE).alias("piece")
-    pieces = (
-        beyond.groupBy("epoch", "partition", piece)
+    return (
+        rows.groupBy("epoch", "partition", piece)
         .agg(F.count("*").alias("rows"), F.sum(F.octet_length("value")).alias("bytes"))
         .orderBy("epoch", "piece", "partition")
         .collect()
     )
-    if {*table.cursor.offsets, *(piece.partition for piece in pieces)} - {0}:
-        table.foresee(beyond)
+
+
+def _read(rows: DataFrame, pieces: Iterable[Row]) -> Iterator[pa.Table]:
     for epoch, of_epoch in groupby(pieces, attrgetter("epoch")):
-        rows = beyond.where(F.col("epoch") == epoch).select(*_READ)
         for batch in _batches(of_epoch):
             ends = {piece.partition: (piece.piece + 1) * _PIECE - 1 for piece in batch}
             starts = {piece.partition: piece.piece * _PIECE for piece in reversed(batch)}
@@ -282,7 +294,7 @@ def _backlog(bronze: DataFrame, table: SilverTable) -> Iterator[pa.Table]:
                 (F.col("partition") == partition) & F.col("offset").between(starts[partition], end)
                 for partition, end in ends.items()
             )
-            yield good(rows.where(reduce(or_, within)).toArrow())
+            yield rows.where((F.col("epoch") == epoch) & reduce(or_, within)).toArrow()
 
 
 def _batches(pieces: Iterable[Row]) -> Iterator[list[Row]]:

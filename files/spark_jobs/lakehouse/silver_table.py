@@ -21,6 +21,7 @@ from lakehouse.deliveries import Deliveries
 from lakehouse.delta_log import Conflict, DataFile, TableLog, changes_data, tells
 from lakehouse.events import Events, UnknownColumn, WiderColumn, ends_snapshot
 from lakehouse.heads import Head, Heads
+from lakehouse.retry import NeedsSomebody
 from lakehouse.scd2 import (
     Change,
     Event,
@@ -76,12 +77,12 @@ class SilverTable:
         self._synchronize(anew=True)
         noted = self._log.metadata
         if not noted and not retention.has_all_rows(self._spark, self._config, self.table):
-            raise SilverTableError(
+            raise NeedsSomebody(
                 f"silver.{self.table.short_name} is empty, and bronze has no old events any more "
                 "(pipeline_bronze_retention_days): take a new snapshot of the table with resnapshot.yml"
             )
         if self._files and not noted:
-            raise SilverTableError(
+            raise NeedsSomebody(
                 f"silver.{self.table.short_name} has rows, and does not say up to which events: something "
                 "else wrote it. Delete its folder, and it is made from bronze again"
             )
@@ -337,7 +338,7 @@ class SilverTable:
         """Brings heads and files to the newest version, if others did no more than rearrange the table."""
         commits = self._commits_since(self._heads.state, self._log.version)
         if commits is None or any(changes_data(actions) for actions in commits):
-            raise SilverTableError(
+            raise Changed(
                 f"silver.{self.table.short_name} was changed by somebody else: its events are folded again"
             )
         self._synchronize()
@@ -419,7 +420,7 @@ class SilverTable:
         return self._rows(versions).append_column("_change_type", pa.array(types, pa.string()))
 
 
-class SilverTableError(Exception):
+class Changed(Exception):
     """The table is not as it was left; what was made of the events does not fit it."""
 
 

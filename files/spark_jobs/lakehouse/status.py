@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.sql import Row
 
 from lakehouse.latency import LatencyWindow, Sample
+from lakehouse.retry import NeedsSomebody
 
 LAYERS = ("bronze", "silver", "gold")
 
@@ -175,7 +176,8 @@ def _before(layer: str) -> str:
 
 def failure(error: BaseException) -> dict[str, Any]:
     """The facts about a table or model that failed."""
-    return {"state": "failed", "error": _error(error)}
+    told = _error(error) | {"needs_somebody": isinstance(error, NeedsSomebody)}
+    return {"state": "failed", "error": told}
 
 
 def _error(error: BaseException) -> dict[str, Any]:
