@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries, for all tests that fold random events."""
+"""How much the tests try that fold random events."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import os
 from hypothesis import HealthCheck, Phase, settings
 
 
+def times(number: int) -> int:
+    """So many, times CDC_EXAMPLES: below 1 for a quick look, above for a long search."""
+    return max(1, round(number * float(os.environ.get("CDC_EXAMPLES", "1"))))
+
+
 def examples(number: int, *, make_smaller: bool = True) -> settings:
-    """Settings for so many examples, times CDC_EXAMPLES: below 1 for a quick look, above for a long search.
+    """Settings for so many examples, times CDC_EXAMPLES.
 
     Args:
         number: What `make test` tries.
         make_smaller: Whether a failure is made smaller; where an example takes seconds, that takes an hour.
     """
     return settings(
-        max_examples=max(1, round(number * float(os.environ.get("CDC_EXAMPLES", "1")))),
+        max_examples=times(number),
         derandomize=True,
         phases=list(Phase) if make_smaller else [Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from lakehouse import delta_io
+from lakehouse.delta_log import TableLog
 from lakehouse.layout import quoted
 from pyspark.sql import SparkSession
 
@@ -79,3 +81,18 @@ def test_a_property_may_be_any_text(spark: SparkSession, tmp_path: Path) -> None
     delta_io.create_if_missing(spark, path, f"{column} int, b int", {name: f"{column},b"})
     (told,) = spark.sql(f"SHOW TBLPROPERTIES delta.`{path}` ('{name}')").collect()
     assert told.value == f"{column},b"
+
+
+def test_a_reader_that_comes_new_knows_a_small_commit_by_its_checksum(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = f"file://{tmp_path}/table"
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.feature.domainMetadata": "supported"})
+    log = TableLog(spark, path)
+    for number in range(3):
+        log.append(pa.table({"id": [number]}), ["id"], {"number": number}, log.version)
+    jvm: Any = spark._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    snapshot = delta_io._log(spark, path).unsafeVolatileSnapshot()
+    checksum = snapshot.checksumOpt().get()
+    assert (snapshot.version(), checksum.numFiles(), checksum.allFiles().get().size()) == (3, 3, 3)

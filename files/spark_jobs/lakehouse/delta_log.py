@@ -13,6 +13,7 @@ import json
 import logging
 import struct
 import tempfile
+import threading
 import time
 import uuid
 import zlib
@@ -46,6 +47,8 @@ _FAR = 200  # versions: to ask Spark for what came in more of them is quicker th
 
 log = logging.getLogger(__name__)
 
+_KEPT_BYTES = 32 * 1024 * 1024
+
 DOMAIN = "lakehouse"
 """The domain of a table's metadata that is ours (`domainMetadata` of the protocol)."""
 
@@ -70,6 +73,43 @@ class DataFile:
     def path(self) -> str:
         """Its path, relative to the table."""
         return str(self.add["path"])
+
+
+class _Written:
+    """What this process wrote last, so that the layer after need not ask the object store for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[str, bytes] = {}
+        self._size = 0
+        self._commits: dict[tuple[str, int], list[dict[str, Any]]] = {}
+
+    def file(self, name: str) -> bytes | None:
+        """A file's content; None: it was written elsewhere, or long ago."""
+        return self._files.get(name)
+
+    def keep_file(self, name: str, content: bytes) -> None:
+        """Keeps a file's content, in place of the oldest ones."""
+        with self._lock:
+            self._files[name] = content
+            self._size += len(content)
+            while self._size > _KEPT_BYTES:
+                self._size -= len(self._files.pop(next(iter(self._files))))
+
+    def commits(self, table: str, after: int, upto: int) -> list[list[dict[str, Any]]] | None:
+        """The actions of a table's commits; None: not all were made here lately."""
+        found = [self._commits.get((table, version)) for version in range(after + 1, upto + 1)]
+        known = [actions for actions in found if actions is not None]
+        return known if len(known) == len(found) else None
+
+    def keep_commit(self, table: str, version: int, actions: list[dict[str, Any]]) -> None:
+        """Keeps a commit's actions for as many versions as `few_commits` gives."""
+        with self._lock:
+            self._commits[table, version] = actions
+            self._commits.pop((table, version - _FAR), None)
+
+
+_WRITTEN = _Written()
 
 
 class TableLog:
@@ -138,6 +178,8 @@ class TableLog:
         """
         if upto - after > _FAR:
             return None
+        if (known := _WRITTEN.commits(self.id, after, upto)) is not None:
+            return known
         try:
             commits = takewhile(lambda commit: commit[0] <= upto, self.commits_after(after))
             return [actions for _, actions in commits]
@@ -325,7 +367,8 @@ class TableLog:
         read = self._class("org.apache.spark.sql.delta.actions.Action").fromJson
         configuration = "" if metadata is None else json.dumps(metadata)
         domain = {"domain": DOMAIN, "configuration": configuration, "removed": metadata is None}
-        for action in [*actions, {"domainMetadata": domain}]:  # two that write it conflict
+        actions = [*actions, {"domainMetadata": domain}]  # two that write it conflict
+        for action in actions:
             listed.add(read(json.dumps(action)))
         sequence = self._collections.asScala(listed).toSeq()
         update = self._class("org.apache.spark.sql.streaming.OutputMode").Update()
@@ -336,12 +379,33 @@ class TableLog:
             transaction = self._log.startTransaction()
             if transaction.readVersion() != read_version:
                 raise Conflict(f"{self._path} is at version {transaction.readVersion()}, not {read_version}")
-            return int(transaction.commit(sequence, operation))
+            version = int(transaction.commit(sequence, operation))
         except Py4JJavaError as error:
             names = [str(error.java_exception.getClass().getName())]
             if any("Concurrent" in name for name in names):
                 raise Conflict(str(error.java_exception.getMessage())) from error
             raise
+        _WRITTEN.keep_commit(self.id, version, actions)
+        self._write_checksum(version)
+        return version
+
+    def _write_checksum(self, version: int) -> None:
+        """Writes the checksum file of a version just committed, from which readers know the table.
+
+        Delta would write it under another name and rename it, which asks an object store fourteen times
+        instead of three (`spark.databricks.delta.writeChecksumFile.enabled`). It can be done without: what
+        fails here is told and no more.
+        """
+        snapshot = self._log.unsafeVolatileSnapshot()
+        if int(snapshot.version()) != version or not snapshot.checksumOpt().isDefined():
+            return
+        mapper = self._class("org.apache.spark.sql.delta.util.JsonUtils").mapper()
+        told = mapper.writeValueAsString(snapshot.checksumOpt().get())
+        try:
+            with self._upload(f"_delta_log/{version:020}.crc") as local:
+                local.write_text(told + "\n", encoding="utf-8")
+        except (OSError, Py4JJavaError) as error:
+            log.warning("%s: the checksum of version %d was not written: %s", self._path, version, error)
 
     def _deleted(self, vector: dict[str, Any]) -> BitMap64:
         size = vector["sizeInBytes"]
@@ -375,12 +439,18 @@ class TableLog:
         if len(content) > 1:
             with self._upload(f"deletion_vector_{name}.bin") as local:
                 local.write_bytes(content)
+                self._keep(f"deletion_vector_{name}.bin", local)
         return vectors
 
     def _store(self, rows: pa.Table, name: str) -> int:
         with self._upload(name) as local:
             pq.write_table(rows, local, compression="zstd", coerce_timestamps=None)
+            self._keep(name, local)
             return local.stat().st_size
+
+    def _keep(self, name: str, local: Path) -> None:
+        if self._folder is None:
+            _WRITTEN.keep_file(f"{self._path}/{name}", local.read_bytes())
 
     @contextmanager
     def _local(self, name: str) -> Iterator[Path]:
@@ -390,9 +460,11 @@ class TableLog:
             return
         with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
             local = Path(folder) / "file"
-            self._copy(
-                self._files.open(self._remote(name)), self._on_disk.create(self._hadoop_path(str(local)))
-            )
+            if (content := _WRITTEN.file(f"{self._path}/{name}")) is not None:
+                local.write_bytes(content)
+            else:
+                target = self._on_disk.create(self._hadoop_path(str(local)))
+                self._copy(self._files.open(self._remote(name)), target)
             yield local
 
     @contextmanager
@@ -401,7 +473,9 @@ class TableLog:
         if self._folder is not None:
             local = self._folder / name
             local.parent.mkdir(parents=True, exist_ok=True)
-            yield local
+            unfinished = local.with_name(f".{local.name}.unfinished")
+            yield unfinished
+            unfinished.replace(local)
             return
         with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
             local = Path(folder) / "file"

@@ -26,6 +26,8 @@ _SETTINGS = {
     "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
+    # See delta_log, which writes it with fewer requests.
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
     # How long a table's old versions can be read; SCD type 2 keeps the history. Each look at a table lists
     # them all, a megabyte of names after two hours of batches every ten seconds. See delta_io.Upkeep.
     "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 30 minutes",
