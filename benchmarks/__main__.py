@@ -10,18 +10,19 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks import chain, cost_of_history, scd2
+from benchmarks import chain, cost_of_history, lab, scd2
 from benchmarks.measure import Measure, table
 from benchmarks.page import page
 from tools import local_spark
 
-BENCHMARKS = (scd2, chain, cost_of_history)
+BENCHMARKS = (scd2, chain, cost_of_history, lab)
 _RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench" / "results.json"
 
 
 def main() -> None:
     """Runs all."""
     began = time.monotonic()
+    lab.refuse_running()
     spark = local_spark.session("bench", memory="1536m")
     measures: list[Measure] = []
     for benchmark in BENCHMARKS:

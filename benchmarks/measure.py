@@ -67,17 +67,27 @@ def _removed(commit: Path) -> int:
     return len(paths["remove"] - paths["add"])  # what is both only got a deletion vector
 
 
+def cpu_seconds(stat: str) -> float:
+    """What a process has taken, as its /proc/<id>/stat tells."""
+    told = _after_the_name(stat)
+    return (int(told[11]) + int(told[12])) / _TICKS
+
+
+def _after_the_name(stat: str) -> list[str]:
+    return stat.rpartition(")")[2].split()
+
+
 def _cpu_seconds(without: Collection[int]) -> float:
     """Of this process and its descendants, but for some."""
     parents: dict[int, int] = {}
     seconds: dict[int, float] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            stat = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            stat = (process / "stat").read_text(encoding="utf-8")
         except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
             continue
-        parents[int(process.name)] = int(stat[1])
-        seconds[int(process.name)] = (int(stat[11]) + int(stat[12])) / _TICKS
+        parents[int(process.name)] = int(_after_the_name(stat)[1])
+        seconds[int(process.name)] = cpu_seconds(stat)
     ours = {os.getpid()}
     while more := {process for process, parent in parents.items() if parent in ours} - {*ours, *without}:
         ours |= more

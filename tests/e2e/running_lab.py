@@ -19,8 +19,6 @@ from tests import truth
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE_PLAYBOOK = str(ROOT / ".venv/bin/ansible-playbook")
-STORE = "http://172.30.77.10:4443"
-"""The object store, as the nodes reach it."""
 T = TypeVar("T")
 
 

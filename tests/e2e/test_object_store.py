@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 import time
-from collections import Counter
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 
-from tests.e2e.running_lab import ROOT, STORE, Lab
+from tests.e2e.running_lab import ROOT, Lab
+from tools.store_requests import LAYERS, STORE, Listening
 
-LISTENER = Path(__file__).with_name("store_requests.py").read_text()
 SECONDS = 120
 RACES = 50
 WRITERS = 4
@@ -83,51 +78,16 @@ def test_one_creator_wins(lab: Any, kind: str, request: pytest.FixtureRequest) -
 @pytest.mark.long
 def test_a_batch_asks_for_no_more_than_the_cost_estimate_takes(lab: Lab) -> None:
     """The requests while the shop has traffic, for each commit of a layer."""
-    listeners = [listener(node) for node in ("node2", "node3")]
+    listening = Listening(("node2", "node3"))
     time.sleep(SECONDS)
-    requests = [request for process in listeners for request in json.loads(process.communicate()[0])]
-    commits: Counter[str] = Counter()
-    others = 0
-    asked: dict[str, Counter[str]] = {layer: Counter() for layer in ("bronze", "silver", "gold")}
-    for method, path in requests:
-        layer, kind = layer_of(path), class_of(method, path)
-        others += layer not in asked
-        if layer in asked:
-            asked[layer][kind] += 1
-            commits[layer] += kind == "class_a" and bool(
-                re.search(r"_delta_log/\d{20}\.json\b", unquote(path))
-            )
-    assert min(commits[layer] for layer in asked) >= 3
+    asked = listening.asked()
+    assert min(asked.commits[layer] for layer in LAYERS) >= 3
     average = {
-        layer: {kind: round(counts[kind] / commits[layer], 1) for kind in ("class_a", "class_b")}
-        for layer, counts in asked.items()
+        layer: {kind: round(counts[kind] / asked.commits[layer], 1) for kind in ("class_a", "class_b")}
+        for layer, counts in asked.by_class.items()
     }
-    print("ASKED", json.dumps({"commits": commits, "requests": average, "of no layer": others}))
+    print("ASKED", json.dumps({"commits": asked.commits, "requests": average, "no layer": asked.of_no_layer}))
     settings = yaml.safe_load((ROOT / "inventories/gcp/group_vars/all.yml").read_text(encoding="utf-8"))
     for layer, estimate in settings["gcp_requests_per_batch"].items():
         assert average[layer]["class_a"] <= estimate["class_a"], average
         assert average[layer]["class_b"] <= estimate["class_b"], average
-
-
-def listener(node: str) -> subprocess.Popen[str]:
-    """Begin to listen to what a node asks the store."""
-    address, port = STORE.removeprefix("http://").split(":")
-    command = ["docker", "exec", "-i", f"cdc-lakehouse-{node}", "python3", "-c", LISTENER, address, port]
-    process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout
-    assert process.stdout.readline() == "listening\n"
-    return process
-
-
-def layer_of(path: str) -> str:
-    """The first folder of the object or listing that a request is about; empty if there is none."""
-    found = re.search(r"/b/lakehouse/o(?:/|\?(?:.*&)?(?:name|prefix)=)([^/&?]+)", unquote(path))
-    return found[1] if found else ""
-
-
-def class_of(method: str, path: str) -> str:
-    """How Google bills a request ("Operation charges"): an upload counts once, a deletion not at all."""
-    if method == "DELETE" or "upload_id=" in path:
-        return "free"
-    listing = method == "GET" and urlsplit(path).path.endswith("/o")
-    return "class_a" if listing or method != "GET" else "class_b"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running_lab import STORE, Lab
+from tests.e2e.running_lab import Lab
+from tools.store_requests import STORE
 
 pytestmark = pytest.mark.usefixtures("no_traffic")
 
