@@ -82,7 +82,7 @@ class _Written:
         self._lock = threading.Lock()
         self._files: dict[str, bytes] = {}
         self._size = 0
-        self._commits: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        self._commits: dict[tuple[tuple[str, str], int], list[dict[str, Any]]] = {}
 
     def file(self, name: str) -> bytes | None:
         """A file's content; None: it was written elsewhere, or long ago."""
@@ -96,13 +96,13 @@ class _Written:
             while self._size > _KEPT_BYTES:
                 self._size -= len(self._files.pop(next(iter(self._files))))
 
-    def commits(self, table: str, after: int, upto: int) -> list[list[dict[str, Any]]] | None:
+    def commits(self, table: tuple[str, str], after: int, upto: int) -> list[list[dict[str, Any]]] | None:
         """The actions of a table's commits; None: not all were made here lately."""
         found = [self._commits.get((table, version)) for version in range(after + 1, upto + 1)]
         known = [actions for actions in found if actions is not None]
         return known if len(known) == len(found) else None
 
-    def keep_commit(self, table: str, version: int, actions: list[dict[str, Any]]) -> None:
+    def keep_commit(self, table: tuple[str, str], version: int, actions: list[dict[str, Any]]) -> None:
         """Keeps a commit's actions for as many versions as `few_commits` gives."""
         with self._lock:
             self._commits[table, version] = actions
@@ -151,6 +151,11 @@ class TableLog:
         """What tells the table from another one at the same path."""
         return str(self._log.unsafeVolatileSnapshot().metadata().id())
 
+    @property
+    def _identity(self) -> tuple[str, str]:
+        """Neither is enough: a copy has the id of its original, and a table made anew the path of another."""
+        return self._path, self.id
+
     def files(self, partition: Mapping[str, str]) -> list[DataFile]:
         """The files of a partition in the newest version."""
         return [self.data_file(add) for add in self._adds() if add["partitionValues"] == partition]
@@ -178,7 +183,7 @@ class TableLog:
         """
         if upto - after > _FAR:
             return None
-        if (known := _WRITTEN.commits(self.id, after, upto)) is not None:
+        if (known := _WRITTEN.commits(self._identity, after, upto)) is not None:
             return known
         try:
             commits = takewhile(lambda commit: commit[0] <= upto, self.commits_after(after))
@@ -385,7 +390,7 @@ class TableLog:
             if any("Concurrent" in name for name in names):
                 raise Conflict(str(error.java_exception.getMessage())) from error
             raise
-        _WRITTEN.keep_commit(self.id, version, actions)
+        _WRITTEN.keep_commit(self._identity, version, actions)
         self._write_checksum(version)
         return version
 
