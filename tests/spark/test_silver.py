@@ -109,6 +109,12 @@ def test_batches_of_bronze_become_history(lake: Lake) -> None:
     assert lake.versions() == history(EVENTS)
 
 
+def test_a_table_is_starting_until_it_was_looked_at(lake: Lake) -> None:
+    assert lake.status.as_json()["tables"]["things"]["state"] == "starting"
+    assert lake.step()
+    assert lake.status.as_json()["tables"]["things"]["state"] == "running"
+
+
 def test_nothing_new_commits_nothing(lake: Lake) -> None:
     lake.write_bronze(EVENTS)
     lake.step()

@@ -172,6 +172,8 @@ class Silver:
         self._status = status
         self._bronze = TableLog(spark, config.bronze_path)
         self._tables = [_Progress(SilverTable(spark, config, table)) for table in config.tables]
+        for table in config.tables:
+            status.expects(table.short_name)
         self._threads = ThreadPoolExecutor(_PARALLEL_TABLES, self.name)
 
     def run(self, stop: threading.Event, *, available_now: bool = False) -> None:
@@ -235,6 +237,7 @@ class Silver:
 
         if progress.version is None:
             table.recover(self._bronze.id)
+            self._status.found(table.table.short_name)
         since = table.bronze_version if progress.version is None else progress.version
         new = news.since(since)
         for rows in _backlog(bronze(), table) if new is None else [_of_table(new, table.table.name)]:

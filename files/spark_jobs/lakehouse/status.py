@@ -86,6 +86,17 @@ class Status:
         """How often the layer before has changed its tables; None: it runs elsewhere, nobody knows."""
         return self._changes.get(_before(layer))
 
+    def expects(self, name: str) -> None:
+        """A table in silver is about to be looked at for the first time."""
+        with self._lock:
+            self._tables.setdefault(name, {"state": "starting"})
+
+    def found(self, name: str) -> None:
+        """A table in silver is there, and has the source's columns."""
+        with self._lock:
+            if self._tables[name]["state"] == "starting":
+                self._tables[name]["state"] = "running"
+
     def table(self, name: str, **facts: Any) -> None:
         """Facts about a table in silver."""
         with self._lock:
