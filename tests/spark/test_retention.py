@@ -49,6 +49,14 @@ def a_day_each(lake: Lake, events: Sequence[Event], first_day: int = 0) -> None:
     assert lake.step()
 
 
+def lose_silver(lake: Lake) -> None:
+    path = lake.config.silver_path(TABLE)
+    shutil.rmtree(path.removeprefix("file://"))
+    lake.forget()
+    silver.create_tables(lake.spark, lake.config)
+    lake.restart()
+
+
 def offsets(lake: Lake) -> list[int]:
     rows = lake.spark.read.format("delta").load(lake.config.bronze_path).select("offset").collect()
     return sorted(row[0] for row in rows)
@@ -123,11 +131,7 @@ def test_an_erased_row_is_gone_from_the_history_that_bronze_has_no_events_of(lak
 def test_a_table_that_was_lost_needs_a_new_snapshot(lake: Lake) -> None:
     a_day_each(lake, EVENTS)
     retention.trim(lake.spark, lake.config, 2.5)
-    path = lake.config.silver_path(TABLE)
-    shutil.rmtree(path.removeprefix("file://"))
-    lake.forget()
-    silver.create_tables(lake.spark, lake.config)
-    lake.restart()
+    lose_silver(lake)
     assert not lake.step()
     (failed,) = lake.status.as_json()["tables"].values()
     assert "resnapshot.yml" in json.dumps(failed)
@@ -140,6 +144,19 @@ def test_a_table_that_was_lost_needs_a_new_snapshot(lake: Lake) -> None:
     assert lake.step()
     current = {version.key: version.status for version in lake.versions() if version.to_offset is None}
     assert current == {3: "x", 4: "a"}
+
+
+@pytest.mark.long
+def test_the_last_row_of_a_snapshot_is_no_snapshot(lake: Lake) -> None:
+    """It stays as the last event of its partition, when the others have gone."""
+    a_day_each(lake, in_order(snapshot(k1="a", k2="a")))
+    other = replace(in_order(put(9, "a", op="c"))[0], lsn=900, tx=900, offset=0, partition=1)
+    a_day_each(lake, [other], 100)
+    retention.trim(lake.spark, lake.config, 20)
+    assert offsets(lake) == [0, 1]
+    lose_silver(lake)
+    assert not lake.step()
+    assert "resnapshot.yml" in json.dumps(lake.status.as_json()["tables"])
 
 
 def test_it_is_taken_back_in_full_also_when_that_was_interrupted(

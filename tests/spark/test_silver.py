@@ -472,6 +472,44 @@ def test_what_another_pipeline_wrote_is_not_written_over(lake: Lake) -> None:
     assert lake.versions() == history(EVENTS)
 
 
+def test_files_that_are_joined_while_it_commits_are_no_conflict_and_double_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New keys alone take nothing away, so Delta puts their commit behind the other one."""
+    events = in_order(*(put(key, "a", op="c") for key in (1, 2, 3)), *(put(key, "b") for key in (1, 2, 3)))
+    begin = TableLog._begin
+
+    def join_then_commit(log: TableLog, read_version: int) -> Any:
+        transaction = begin(log, read_version)
+        monkeypatch.undo()
+        lake.spark.sql(f"OPTIMIZE delta.`{lake.config.silver_path(TABLE)}`")
+        return transaction
+
+    for event in events[:2]:
+        lake.write_bronze([event])
+        assert lake.step()
+    lake.write_bronze(events[2:3])
+    monkeypatch.setattr(TableLog, "_begin", join_then_commit)
+    assert lake.step()
+    for event in events[3:]:
+        lake.write_bronze([event])
+        assert lake.step()
+    assert lake.versions() == history(events)
+    lake.restart()
+    assert lake.step()
+    assert lake.versions() == history(events)
+
+
+def test_a_version_that_others_left_without_a_checksum_is_read_by_a_job(lake: Lake) -> None:
+    path = lake.config.silver_path(TABLE)
+    for event in EVENTS:
+        lake.write_bronze([event])
+        lake.spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('of' = 'others')")
+        lake.forget()
+        assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
 @pytest.fixture(scope="session")
 def empty(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tables of a lake that has seen nothing, to copy: quicker than to create them."""

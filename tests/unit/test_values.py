@@ -84,16 +84,27 @@ def test_a_value_is_read_and_survives_arrow(pg_type: str, told: object, value: v
     assert values.from_arrow(column) == [value, None]
 
 
+FLOATS = [0.1, -0.0, 7, 3.4028235e38, 1e-45, "NaN", "Infinity", "-Infinity", "1.0E30", "-1.5e-7", "12", ".5"]
+DOUBLES = [*FLOATS, 5e-324, 0.123456789012345, 16777217.75]
+
+
 @pytest.mark.parametrize(
-    "number", [0.1, -0.0, 7, 5e-324, "NaN", "Infinity", "-Infinity", "1.0E30", "-1.5e-7", "12", ".5"]
+    ("pg_type", "number"),
+    [(kind, told) for kind, those in (("real", FLOATS), ("double precision", DOUBLES)) for told in those],
 )
-@pytest.mark.parametrize("pg_type", ["real", "double precision"])
 def test_a_floating_point_number_keeps_its_bits(pg_type: str, number: float | str) -> None:
     bits = values.reader(pgtypes.spark_type(pg_type))(number)
     column = values.to_arrow([bits], values.arrow_type(pgtypes.spark_type(pg_type)))
     assert values.from_arrow(column) == [bits]
     expected = pa.array([float(number)]).cast(values.arrow_type(pgtypes.spark_type(pg_type))).to_pylist()
     assert repr(column.to_pylist()) == repr(expected)
+
+
+@pytest.mark.parametrize("number", [5e-324, 0.123456789012345, -16777217.75])
+def test_what_only_a_double_can_be_is_no_float(number: float) -> None:
+    with pytest.raises(values.BadValue):
+        values.reader("float")(number)
+    assert values.wider_type("float", number) == "double"
 
 
 @pytest.mark.parametrize(("pg_type", "told"), BAD)

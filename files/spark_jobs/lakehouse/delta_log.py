@@ -82,7 +82,7 @@ class _Written:
         self._lock = threading.Lock()
         self._files: dict[str, bytes] = {}
         self._size = 0
-        self._commits: dict[tuple[tuple[str, str], int], list[dict[str, Any]]] = {}
+        self._commits: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = {}
 
     def file(self, name: str) -> bytes | None:
         """A file's content; None: it was written elsewhere, or long ago."""
@@ -98,15 +98,17 @@ class _Written:
 
     def commits(self, table: tuple[str, str], after: int, upto: int) -> list[list[dict[str, Any]]] | None:
         """The actions of a table's commits; None: not all were made here lately."""
-        found = [self._commits.get((table, version)) for version in range(after + 1, upto + 1)]
+        kept = self._commits.get(table, {})
+        found = [kept.get(version) for version in range(after + 1, upto + 1)]
         known = [actions for actions in found if actions is not None]
         return known if len(known) == len(found) else None
 
     def keep_commit(self, table: tuple[str, str], version: int, actions: list[dict[str, Any]]) -> None:
         """Keeps a commit's actions for as many versions as `few_commits` gives."""
         with self._lock:
-            self._commits[table, version] = actions
-            self._commits.pop((table, version - _FAR), None)
+            before = self._commits.get(table, {})
+            kept = {known: before[known] for known in before if known > version - _FAR}
+            self._commits[table] = {**kept, version: actions}
 
 
 _WRITTEN = _Written()
@@ -314,7 +316,9 @@ class TableLog:
             read_version: The version that all this rests upon.
 
         Returns:
-            The version, and the older files that still have rows, as they are now.
+            The version, and the older files that still have rows, as they are now. Where it does not follow
+            on `read_version`, others came between whose changes touch none of these files: the table has
+            changed besides.
 
         Raises:
             Conflict: The files are not as they were any more.
@@ -381,9 +385,7 @@ class TableLog:
         streaming = self._class("org.apache.spark.sql.delta.DeltaOperations$StreamingUpdate")
         operation = streaming(update, DOMAIN, 0, for_history)
         try:
-            transaction = self._log.startTransaction()
-            if transaction.readVersion() != read_version:
-                raise Conflict(f"{self._path} is at version {transaction.readVersion()}, not {read_version}")
+            transaction = self._begin(read_version)
             version = int(transaction.commit(sequence, operation))
         except Py4JJavaError as error:
             names = [str(error.java_exception.getClass().getName())]
@@ -393,6 +395,13 @@ class TableLog:
         _WRITTEN.keep_commit(self._identity, version, actions)
         self._write_checksum(version)
         return version
+
+    def _begin(self, read_version: int) -> Any:
+        """A transaction that rests upon a version."""
+        transaction = self._log.startTransaction()
+        if transaction.readVersion() != read_version:
+            raise Conflict(f"{self._path} is at version {transaction.readVersion()}, not {read_version}")
+        return transaction
 
     def _write_checksum(self, version: int) -> None:
         """Writes the checksum file of a version just committed, from which readers know the table.

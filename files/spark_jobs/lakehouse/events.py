@@ -65,7 +65,8 @@ class UnknownColumn(NeedsSomebody):
         self.columns = frozenset(columns)
         super().__init__(
             f"{table} has new columns in the source: {', '.join(columns)}. Run site.yml, which reads its "
-            "columns again; nothing is lost, silver goes on from here"
+            "columns again; if they are gone there again, resnapshot.yml for this table. Nothing is lost, "
+            "silver goes on from here"
         )
 
 

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
+from lakehouse.jvm import use
 from lakehouse.latency import Sample
 from lakehouse.models import Model
 from lakehouse.quality_counts import QualityCounts
@@ -228,9 +229,10 @@ class GoldModel:
         deleted = self._rows_of(found)
         adds = [self._log.write(rows, {}, self.model.keys)] if rows.num_rows else []
         if adds or deleted:
-            self._version, marked = self._log.commit(adds, [], deleted, self._noted(versions), self._version)
+            version, marked = self._log.commit(adds, [], deleted, self._noted(versions), self._version)
             kept = {path: file for path, file in self._files.items() if path not in deleted}
             self._files = kept | marked | {str(add["path"]): DataFile(add) for add in adds}
+            self._version = version if version == self._version + 1 else -1  # others came between
 
     def _follow(self) -> None:
         """Asks for the table's files, unless its last commit was made here."""
@@ -366,7 +368,7 @@ class Gold:
         table = progress.table
         if not progress.backoff.due:
             return False
-        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
+        use(self._spark, self.name)
         try:
             if not progress.known:
                 models.refuse_unknown_sources([table.model], self._tables)

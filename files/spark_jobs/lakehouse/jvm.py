@@ -16,6 +16,15 @@ def java_class(spark: SparkSession, name: str) -> Any:
     return getattr(spark._jvm, name)
 
 
+def use(spark: SparkSession, pool: str) -> None:
+    """Has this thread work with a session, and its jobs share the cores with others as a pool of their own.
+
+    A thread in which no query began has no session as far as Delta knows, and fails where it needs a job.
+    """
+    java_class(spark, "org.apache.spark.sql.SparkSession").setActiveSession(spark._jsparkSession)
+    spark.sparkContext.setLocalProperty("spark.scheduler.pool", pool)
+
+
 def nothing(spark: SparkSession) -> Any:
     """Scala's None."""
     return java_class(spark, "scala.Option").empty()

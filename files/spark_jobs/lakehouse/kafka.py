@@ -9,9 +9,10 @@ from pyspark.sql import SparkSession
 
 from lakehouse.config import Kafka
 from lakehouse.jvm import java_class
+from lakehouse.retry import NeedsSomebody
 
 
-class KafkaError(Exception):
+class KafkaError(NeedsSomebody):
     """Kafka is not as the pipeline needs it; the message says what to do."""
 
 

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse import delta_io, models
 from lakehouse.config import Config
+from lakehouse.jvm import use
 from lakehouse.status import Status, failure
 
 _LOOK_EVERY = 60.0
@@ -45,7 +46,7 @@ class Maintenance:
 
     def run(self, stop: threading.Event) -> None:
         """Runs until told to stop."""
-        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
+        use(self._spark, self.name)
         while not stop.is_set():
             wait = _LOOK_EVERY
             if self._due:

@@ -17,12 +17,13 @@ import yaml
 
 from lakehouse.layout import quoted
 from lakehouse.names import short_name
+from lakehouse.retry import NeedsSomebody
 
 if TYPE_CHECKING:  # whoever only reads the models needs no Spark
     from pyspark.sql import DataFrame, SparkSession
 
 
-class ModelError(Exception):
+class ModelError(NeedsSomebody):
     """A model file that is wrong; the message names the file, the setting and the way out."""
 
 

@@ -17,6 +17,7 @@ from lakehouse import bronze, requests, schedule, silver
 from lakehouse.bronze import Bronze
 from lakehouse.config import Config
 from lakehouse.gold import Gold
+from lakehouse.jvm import use
 from lakehouse.maintenance import Maintenance
 from lakehouse.retry import Backoff
 from lakehouse.silver import Silver
@@ -116,7 +117,7 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
 
 def supervise(spark: SparkSession, config: Config, status: Status, name: str, stop: threading.Event) -> None:
     """Runs a layer; starts it again, after a while, whenever it fails."""
-    spark.sparkContext.setLocalProperty("spark.scheduler.pool", name)
+    use(spark, name)
     backoff = Backoff()
     while not stop.is_set():
         began = time.monotonic()
@@ -142,7 +143,7 @@ class Batches:
 
     def run(self, stop: threading.Event) -> None:
         """Runs until told to stop; a batch that fails is tried again after a while."""
-        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", "batches")
+        use(self._spark, "batches")
         asked: float | None = time.time()  # for what came while the pipeline was away
         while not stop.wait(_LOOK_FOR_REQUESTS_EVERY):
             if schedule.taken(self._config.status_file):

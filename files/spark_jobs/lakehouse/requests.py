@@ -53,14 +53,15 @@ def rebuild(spark: SparkSession, config: Config) -> None:
 def judge_again(spark: SparkSession, config: Config) -> None:
     """Judges by the tables as they are declared now what is in quarantine.
 
-    Of a table with a column of another type than before every event is judged: silver could not read those
-    that are good by the old type alone, and would stop there.
+    Of a table that is about to be made anew with a column of another type, every event is judged: silver
+    could not read those that are good by the old type alone, and would stop there.
     """
     envelopes = envelope.Envelopes(config.topics)
     for table in config.tables:
         known = retention.events_of(spark, config, table)
         is_bad = F.col("error").isNotNull()
         fits = silver.fits(table, TableLog(spark, config.silver_path(table)))
+        fits = fits or silver.waits_for_snapshot(spark, config, table)
         judged = [
             changed
             for rows in silver.portions(known.where(is_bad if fits else is_bad | F.col("key").isNotNull()))

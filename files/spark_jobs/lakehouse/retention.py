@@ -180,8 +180,19 @@ def has_all_rows(spark: SparkSession, config: Config, table: Table) -> bool:
     """Whether a table's present rows can be made of what bronze has: all events, or a snapshot."""
     if base(spark, config, table) is None:
         return True
-    ends = events_of(spark, config, table).where(_of_snapshot() & F.expr(ends_snapshot("value")))
+    trimmed = _trimmed_before(spark, config)
+    assert trimmed is not None
+    # Of an older one rows may have gone: see `_hindrance`.
+    is_whole = F.unix_micros("ingested_at") >= trimmed + MARGIN // _MICROSECOND
+    ends = events_of(spark, config, table).where(_of_snapshot() & F.expr(ends_snapshot("value")) & is_whole)
     return bool(ends.limit(1).count())
+
+
+def is_whole_beyond(spark: SparkSession, config: Config, table: Table, cursor: Cursor) -> bool:
+    """Whether bronze has, beyond a cursor, a whole snapshot of a table or a truncate."""
+    ends = (_of_snapshot() & F.expr(ends_snapshot("value"))) | (F.col("op") == "t")
+    found = events_of(spark, config, table).where(cursor.beyond() & ends & F.col("error").isNull())
+    return bool(found.limit(1).count())
 
 
 def events_of(spark: SparkSession, config: Config, table: Table) -> DataFrame:

@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
@@ -26,8 +26,10 @@ from pyspark.sql import functions as F
 
 from lakehouse import columns, delta_io, latency, pace, pgtypes, retention, values
 from lakehouse.config import Config, Table
+from lakehouse.cursor import Cursor
 from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
+from lakehouse.jvm import use
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 from lakehouse.retry import Backoff
 from lakehouse.scd2 import Key, OutOfOrder
@@ -69,24 +71,38 @@ def empty(spark: SparkSession, config: Config, table: Table) -> None:
 
     It keeps its columns, also those that the source has dropped; but for their types where it could not take
     the source's rows. Of what bronze has no events of any more it keeps the history: see `retention`.
+
+    A column that was renamed or got another type has values in the source that no event told. Until a new
+    snapshot has told them, such a table stays as it is, and goes on standing.
     """
     with retention.untrimmed():
         base = retention.base(spark, config, table)
         stored = TableLog(spark, config.silver_path(table))
-        unfit = not fits(table, stored)
-        if base is None or (unfit and retention.has_all_rows(spark, config, table)):
+        if waits_for_snapshot(spark, config, table):
+            log.warning("silver.%s waits for a snapshot, and stays as it is", table.short_name)
+        elif not fits(table, stored):
             stored.clear()
-            if unfit:
-                schema = _schema(table, stored.columns)
-                delta_io.change_schema(spark, config.silver_path(table), schema, partitioned_by="_head")
-        elif stored.metadata and not unfit:
+            schema = _schema(table, stored.columns)
+            delta_io.change_schema(spark, config.silver_path(table), schema, partitioned_by="_head")
+        elif base is None:
+            stored.clear()
+        elif stored.metadata:
             retention.take_back(spark, config, table, base)
 
 
-def fits(table: Table, stored: TableLog) -> bool:
-    """Whether a table can take the source's rows."""
+def waits_for_snapshot(spark: SparkSession, config: Config, table: Table) -> bool:
+    """Whether a table stands because of its columns, and bronze has no snapshot of it since."""
+    stored = TableLog(spark, config.silver_path(table))
+    noted = stored.metadata
+    if not noted or fits(table, stored, noted.get("columns", {})):
+        return False
+    return not retention.is_whole_beyond(spark, config, table, Cursor.from_json(noted.get("cursor")))
+
+
+def fits(table: Table, stored: TableLog, numbers: Mapping[str, int] = MappingProxyType({})) -> bool:
+    """Whether a table can take the source's rows; by the columns' names, too, where it has noted numbers."""
     try:
-        list(columns.differences(table, stored.columns, {}))
+        list(columns.differences(table, stored.columns, numbers))
     except columns.ColumnError as error:
         log.info("silver.%s: %s", table.short_name, error)
         return False
@@ -124,6 +140,8 @@ class _Progress:
 
     table: SilverTable
     version: int | None = None
+    ready: bool = False
+    """Whether it has recovered, and the version says only how far it is."""
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -192,41 +210,57 @@ class Silver:
     def step(self, stop: threading.Event) -> bool:
         """Applies what bronze has; true when every table has it all."""
         news = _News(self._bronze, self._bronze.version)
-        due = [progress for progress in self._tables if progress.version is not None or progress.backoff.due]
-        list(self._threads.map(lambda progress: self._attempt(progress, news, stop), due))
+        due = [progress for progress in self._tables if progress.ready or progress.backoff.due]
+        # All are looked at before one of them has a long way to go.
+        list(self._threads.map(lambda progress: self._attempt(progress, self._recover), due))
+        ready = [progress for progress in due if progress.ready]
+        list(
+            self._threads.map(
+                lambda progress: self._attempt(progress, lambda one: self._apply(one, news, stop)), ready
+            )
+        )
         return all(progress.version == news.upto for progress in self._tables)
 
-    def _attempt(self, progress: _Progress, news: _News, stop: threading.Event) -> None:
-        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
-        table, name = progress.table, progress.table.table.short_name
-
+    def _attempt(self, progress: _Progress, work: Callable[[_Progress], None]) -> None:
+        use(self._spark, self.name)
         try:
-            try:
-                whole = self._advance(progress, news, stop)
-            except OutOfOrder:
-                log.warning("silver.%s is made anew: a truncate or snapshot came after what follows it", name)
-                empty(self._spark, self._config, table.table)
-                progress.version = None
-                whole = self._advance(progress, news, stop)
+            work(progress)
         except Exception as error:
-            progress.version = None
+            progress.ready, progress.version = False, None
             wait = progress.backoff.failed()
+            name = progress.table.table.short_name
             log.exception("silver.%s failed; next try in %.0f s", name, wait)
             self._status.table(name, **failure(error))
-        else:
-            if not whole:
-                return
-            table.has_all_of(news.upto)
-            progress.version = news.upto
-            progress.backoff.succeeded()
-            self._status.table(
-                name,
-                state="running",
-                error=None,
-                bronze_version=news.upto,
-                epoch=table.cursor.epoch,
-                offsets=dict(table.cursor.offsets),
-            )
+
+    def _recover(self, progress: _Progress) -> None:
+        if not progress.ready:
+            progress.table.recover(self._bronze.id)
+            progress.ready, progress.version = True, None
+            self._status.found(progress.table.table.short_name)
+
+    def _apply(self, progress: _Progress, news: _News, stop: threading.Event) -> None:
+        table, name = progress.table, progress.table.table.short_name
+        try:
+            whole = self._advance(progress, news, stop)
+        except OutOfOrder:
+            log.warning("silver.%s is made anew: a truncate or snapshot came after what follows it", name)
+            empty(self._spark, self._config, table.table)
+            progress.ready = False
+            self._recover(progress)
+            whole = self._advance(progress, news, stop)
+        if not whole:
+            return
+        table.has_all_of(news.upto)
+        progress.version = news.upto
+        progress.backoff.succeeded()
+        self._status.table(
+            name,
+            state="running",
+            error=None,
+            bronze_version=news.upto,
+            epoch=table.cursor.epoch,
+            offsets=dict(table.cursor.offsets),
+        )
 
     def _advance(self, progress: _Progress, news: _News, stop: threading.Event) -> bool:
         """Applies to a table what bronze has; false: told to stop before the end."""
@@ -235,14 +269,11 @@ class Silver:
         def bronze() -> DataFrame:  # when it is needed: to open a table costs more than a batch
             return delta_io.read(self._spark, self._config.bronze_path, news.upto)
 
-        if progress.version is None:
-            table.recover(self._bronze.id)
-            self._status.found(table.table.short_name)
         since = table.bronze_version if progress.version is None else progress.version
         new = news.since(since)
         for rows in _backlog(bronze(), table) if new is None else [_of_table(new, table.table.name)]:
             if stop.is_set():
-                progress.version = None
+                progress.ready = False
                 return False
             if not rows.num_rows:
                 continue

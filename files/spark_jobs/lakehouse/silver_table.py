@@ -111,6 +111,7 @@ class SilverTable:
             OutOfOrder: The table has to be made from bronze again: several partitions came in an order that
                 a batch cannot mend.
         """
+        self._events.ignored = frozenset(self.table.generated)
         while True:
             try:
                 return self._apply(rows, bronze, bronze_version)
@@ -226,7 +227,7 @@ class SilverTable:
         """The columns that the newest event of the table has."""
         mine = (F.col("source_table") == self.table.name) & F.col("op").isin("c", "u", "r")
         mine &= F.col("key").isNotNull()  # what was erased has none
-        order = [F.desc(name) for name in ("epoch", "offset")]
+        order = [F.desc(name) for name in ("epoch", "lsn", "offset")]  # offsets are of a partition each
         newest = bronze.where(mine & F.col("error").isNull()).orderBy(*order).select("value").first()
         return set() if newest is None else self._events.columns_of(newest.value)
 
@@ -296,6 +297,9 @@ class SilverTable:
                 log.info("silver.%s: %s; trying again", self.table.short_name, conflict)
                 self._follow_rearranged()
                 heads = self._heads.of(changes)
+        if version != self._version + 1:
+            self._synchronize(anew=True)
+            return
         new = {str(file["path"]): DataFile(file) for file in files[:1]}
         self._files = {path: file for path, file in self._files.items() if path not in deleted}
         self._files |= {**marked, **new}

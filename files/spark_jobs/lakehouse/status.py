@@ -187,8 +187,7 @@ def _before(layer: str) -> str:
 
 def failure(error: BaseException) -> dict[str, Any]:
     """The facts about a table or model that failed."""
-    told = _error(error) | {"needs_somebody": isinstance(error, NeedsSomebody)}
-    return {"state": "failed", "error": told}
+    return {"state": "failed", "error": _error(error)}
 
 
 def _error(error: BaseException) -> dict[str, Any]:
@@ -196,4 +195,5 @@ def _error(error: BaseException) -> dict[str, Any]:
     return {
         "at": time.time(),
         "message": f"{type(error).__name__}: {' '.join(str(error).split(chr(10))[:2])}"[:1000],
+        "needs_somebody": isinstance(error, NeedsSomebody),
     }

@@ -33,6 +33,7 @@ Value = int | str | None
 # ten: Python also reads 1_0, " 10", nan and the digits of every script.
 _INTEGER_TEXT = re.compile(r"[+-]?[0-9]{1,19}").fullmatch
 _NUMBER_TEXT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_FLOAT_DIGITS = 9  # that tell every float from all others: nobody writes more
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 _DATE = "([+-]?[0-9]{4,9})-([0-9]{2})-([0-9]{2})"
 _TIME = r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
@@ -219,7 +220,16 @@ def _bits(value: Any, kind: str, bits: str) -> int:
         raise BadValue(value) from None
     if is_text and math.isinf(number) and value not in _NO_NUMBERS:
         raise BadValue(value)  # the same of a double
+    if kind == "<f" and not is_text:
+        vanished = value and not struct.unpack(kind, packed)[0]
+        if vanished or len(_significant(value)) > _FLOAT_DIGITS:
+            raise BadValue(value)
     return int(struct.unpack(bits, packed)[0])
+
+
+def _significant(value: float) -> str:
+    """The digits that a number is written with, but for zeros around them."""
+    return repr(value).partition("e")[0].replace(".", "").strip("-0")
 
 
 def _decimal_reader(precision: int, scale: int) -> Reader:
