@@ -38,11 +38,13 @@ class Asked:
     Attributes:
         by_class: Of each layer, how many of each class, see `class_of`.
         commits: Of each layer, how many commits were among them.
+        scans: Of each layer, how many read data files, as queries of its tables do.
         of_no_layer: How many are about no layer's tables.
     """
 
     by_class: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in LAYERS})
     commits: Counter[str] = field(default_factory=Counter)
+    scans: Counter[str] = field(default_factory=Counter)
     of_no_layer: int = 0
 
     @property
@@ -60,6 +62,10 @@ class Asked:
         self.commits[layer] += kind == "class_a" and bool(
             re.search(r"_delta_log/\d{20}\.json\b", unquote(path))
         )
+        if re.search(r"/_(delta_log|change_data)/", unquote(path)) or ".parquet" not in path:
+            return
+        # Of a data file, who writes it looks once whether it is there; who reads it looks, too, and loads.
+        self.scans[layer] += (method == "GET") - (method == "POST")
 
 
 class Listening:

@@ -247,10 +247,11 @@ def test_stop_and_start_and_what_it_costs(story: Story) -> None:
         return float(re.findall(r"requests +([\d.]+) an hour", told.stdout)[0])
 
     # 120 batches of bronze, 120 of each of four tables, 60 of each of six models.
-    class_a = 120 * 17 + 4 * 120 * 21 + 6 * 60 * 12
-    class_b = 120 * 30 + 4 * 120 * 65 + 6 * 60 * 25
-    assert an_hour() == pytest.approx((class_a * 0.005 + class_b * 0.0004) / 1000, abs=1e-4)
-    assert an_hour(pipeline_bronze_trigger=1.0, pipeline_silver_trigger=1.0) > 6 * 3 * 0.0863
+    class_a = 120 * 7 + 4 * 120 * 9 + 6 * 60 * 8
+    class_b = 120 * 15 + 4 * 120 * 60 + 6 * 60 * 20
+    usual = an_hour()
+    assert usual == pytest.approx((class_a * 0.005 + class_b * 0.0004) / 1000, abs=1e-4)
+    assert an_hour(pipeline_bronze_trigger=1.0, pipeline_silver_trigger=1.0) > 15 * usual
 
 
 def test_nodes_that_cannot_be_drained_are_stopped_all_the_same(story: Story) -> None:
