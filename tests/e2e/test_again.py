@@ -103,6 +103,8 @@ def test_verify_names_a_fault_in_each_layer(lab: Lab) -> None:
     event = "topic = 'cdc.public.products' and op = 'c' and value like '%\"name\":\"{}\"%'"
     (newest,) = lab.sql("describe history bronze.change_events limit 1")
     before = newest["version"]
+    only_added_to = "alter table bronze.change_events set tblproperties ('delta.appendOnly' = '{}')"
+    lab.run("node2", "lakehouse-sql", only_added_to.format("false"))
     change(lab, f"delete from bronze.change_events where {event.format('Lost')}")
     change(
         lab,
@@ -136,6 +138,7 @@ def test_verify_names_a_fault_in_each_layer(lab: Lab) -> None:
         "insert into bronze.change_events select * from bronze.change_events "
         f"version as of {before} where {event.format('Lost')}",
     )
+    lab.run("node2", "lakehouse-sql", only_added_to.format("true"))
     lab.playbook("rebuild")
     assert "no difference" in lab.make("verify").stdout
     lab.psql(
