@@ -9,11 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
-from lakehouse import pipeline
 from lakehouse.bronze import Bronze
 from lakehouse.config import Config, Kafka, Triggers
 from lakehouse.latency import LatencyWindow, Quantiles, Sample
@@ -24,6 +22,7 @@ from benchmarks.lake import Lake, WrongResultError, scratch, with_history
 from benchmarks.measure import Measure, cost
 from benchmarks.shop import TABLES, TOPIC_PREFIX, Shop
 from benchmarks.traffic import Traffic, told, traffic
+from tools import local_layers
 from tools.local_kafka import Broker, running
 
 _HISTORY = 20_000
@@ -90,7 +89,7 @@ def run(spark: SparkSession) -> Iterator[Measure]:
 
 
 def _to_bronze(spark: SparkSession, config: Config, source: Traffic) -> Iterator[Measure]:
-    with _layers(spark, config, ("bronze",)) as status:
+    with local_layers.running(spark, config, Recorded(("bronze",)), ("bronze",)) as status:
         _warm_up(status, source, _TO_BRONZE, "bronze")
         ages, _ = _at(status, source, _TO_BRONZE)
     yield from _ages(f"commit to bronze, alone, {_TO_BRONZE} changes/s", ages["bronze"], (0.5, 0.7))
@@ -98,7 +97,7 @@ def _to_bronze(spark: SparkSession, config: Config, source: Traffic) -> Iterator
 
 def _to_gold(spark: SparkSession, config: Config, source: Traffic, broker: Broker) -> Iterator[Measure]:
     kept_up = 0
-    with _layers(spark, config, LAYERS) as status:
+    with local_layers.running(spark, config, Recorded(LAYERS), LAYERS) as status:
         _warm_up(status, source, _TO_GOLD, "gold")
         for rate in (_TO_GOLD, *_RATES):
             with cost(config.state, {broker.process}) as spent:
@@ -141,24 +140,6 @@ def _at(status: Recorded, source: Traffic, rate: int) -> tuple[dict[str, list[Qu
 def _ages(name: str, ages: list[Quantiles], goals: tuple[float | None, float | None]) -> Iterator[Measure]:
     yield Measure(f"{name}: p50", "s", [one.p50 for one in ages], at_most=goals[0])
     yield Measure(f"{name}: p95", "s", [one.p95 for one in ages], at_most=goals[1])
-
-
-@contextmanager
-def _layers(spark: SparkSession, config: Config, names: tuple[str, ...]) -> Iterator[Recorded]:
-    """The layers, running."""
-    status, stop = Recorded(names), threading.Event()
-    threads = [
-        threading.Thread(target=pipeline.supervise, args=(spark, config, status, name, stop))
-        for name in names
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield status
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def _bulk(spark: SparkSession) -> Measure:

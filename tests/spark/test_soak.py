@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from lakehouse.status import LAYERS, Status
 from pyspark.sql import SparkSession
 
 from tests.examples import times
+from tools import local_layers
 from tools.local_kafka import Broker
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -37,25 +36,6 @@ def chain(spark: SparkSession, kafka: Broker, tmp_path: Path) -> Iterator[Chain]
     spark.conf.set(setting, before)
 
 
-@contextmanager
-def layers(spark: SparkSession, chain: Chain) -> Iterator[Status]:
-    """The layers, running as the service has them."""
-    status, stop = Status(LAYERS), threading.Event()
-    pipeline.create_tables(spark, chain.config)
-    threads = [
-        threading.Thread(target=pipeline.supervise, args=(spark, chain.config, status, name, stop))
-        for name in LAYERS
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield status
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
 def eventually(what: str, true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
     while not true():
@@ -66,7 +46,8 @@ def eventually(what: str, true: Callable[[], bool]) -> None:
 def test_files_stay_few_and_the_log_stays_short(spark: SparkSession, chain: Chain) -> None:
     most: Counter[str] = Counter()
     sent: list[float] = []
-    with layers(spark, chain) as status:
+    pipeline.create_tables(spark, chain.config)
+    with local_layers.running(spark, chain.config, Status(LAYERS), LAYERS) as status:
         for number in range(BATCHES):
             chain.send(changes(number, 2))
             sent.append(time.time())

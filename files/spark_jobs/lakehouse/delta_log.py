@@ -43,11 +43,10 @@ _NANOS = 1_000_000
 _STATS_LENGTH = 32
 _FEED_BYTES = 16 * 1024 * 1024
 _COPY_BYTES = 64 * 1024
+_KEPT_BYTES = 32 * 1024 * 1024
 _FAR = 200  # versions: to ask Spark for what came in more of them is quicker than to read one by one
 
 log = logging.getLogger(__name__)
-
-_KEPT_BYTES = 32 * 1024 * 1024
 
 DOMAIN = "lakehouse"
 """The domain of a table's metadata that is ours (`domainMetadata` of the protocol)."""
