@@ -212,7 +212,8 @@ class Silver:
         news = _News(self._bronze, self._bronze.version)
         due = [progress for progress in self._tables if progress.ready or progress.backoff.due]
         # All are looked at before one of them has a long way to go.
-        list(self._threads.map(lambda progress: self._attempt(progress, self._recover), due))
+        new = [progress for progress in due if not progress.ready]
+        list(self._threads.map(lambda progress: self._attempt(progress, self._recover), new))
         ready = [progress for progress in due if progress.ready]
         list(
             self._threads.map(
@@ -233,10 +234,9 @@ class Silver:
             self._status.table(name, **failure(error))
 
     def _recover(self, progress: _Progress) -> None:
-        if not progress.ready:
-            progress.table.recover(self._bronze.id)
-            progress.ready, progress.version = True, None
-            self._status.found(progress.table.table.short_name)
+        progress.table.recover(self._bronze.id)
+        progress.ready, progress.version = True, None
+        self._status.found(progress.table.table.short_name)
 
     def _apply(self, progress: _Progress, news: _News, stop: threading.Event) -> None:
         table, name = progress.table, progress.table.table.short_name
@@ -245,7 +245,6 @@ class Silver:
         except OutOfOrder:
             log.warning("silver.%s is made anew: a truncate or snapshot came after what follows it", name)
             empty(self._spark, self._config, table.table)
-            progress.ready = False
             self._recover(progress)
             whole = self._advance(progress, news, stop)
         if not whole:
