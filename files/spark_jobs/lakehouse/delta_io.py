@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from lakehouse import literals
 from lakehouse.jvm import java_class, nothing
@@ -94,6 +96,17 @@ def _file_count(spark: SparkSession, path: str) -> int | None:
     """From the checksum of the version last read; None: it has none."""
     checksum = _log(spark, path).unsafeVolatileSnapshot().checksumOpt()
     return int(checksum.get().numFiles()) if checksum.isDefined() else None
+
+
+def columns(spark: SparkSession, path: str) -> dict[str, str]:
+    """The Spark SQL types of a table's columns, in the version last read."""
+    schema = json.loads(_log(spark, path).unsafeVolatileSnapshot().metadata().schemaString())
+    return {field.name: field.dataType.simpleString() for field in StructType.fromJson(schema)}
+
+
+def size(spark: SparkSession, path: str) -> int:
+    """The bytes of a table's files in the version last read."""
+    return int(_log(spark, path).unsafeVolatileSnapshot().sizeInBytes())
 
 
 def _log(spark: SparkSession, path: str) -> Any:

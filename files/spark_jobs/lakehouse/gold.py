@@ -1,4 +1,7 @@
-"""Silver to gold: recomputes of each model the rows whose keys silver's changes touch.
+"""Silver to gold: brings of each model the rows up to date whose keys silver's changes touch.
+
+They follow from the model's partial aggregates and what changed, where its query can be split so
+(`incremental`), and are computed anew from silver where not, or where much changed.
 
 How far a model has come, the silver versions it was computed from, stands in its own commits. A model
 whose commits do not tell is computed in full.
@@ -9,9 +12,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -23,9 +27,11 @@ from pyspark.sql import functions as F
 from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
+from lakehouse.incremental import Changed, Incremental, Types, state_file
 from lakehouse.jvm import use
 from lakehouse.latency import Sample
 from lakehouse.models import Model
+from lakehouse.partials import PartialsError, remove
 from lakehouse.quality_counts import QualityCounts
 from lakehouse.repeatable import refuse_unrepeatable
 from lakehouse.retry import Backoff
@@ -38,24 +44,57 @@ Versions = Mapping[str, int]
 _PARALLEL_MODELS = 2
 """While one is planned in the driver, another one is computed."""
 
+_MOST_FOLDED = 200_000
+"""Images of rows; of more, Spark computes the models' rows anew."""
 
 _PROPERTIES = {"delta.enableDeletionVectors": "true", "delta.feature.domainMetadata": "supported"}
 
 
-@dataclass(frozen=True)
 class Images:
-    """Rows of a silver table that changed between two versions, as they were and as they are."""
+    """Rows of a silver table that changed between two versions, as they were and as they are.
 
-    kept: DataFrame
-    """The rows, with `_change_type`."""
-    count: int
-    commit_times: Row | Sample
-    release: Callable[[], object]
+    Attributes:
+        count: How many.
+        commit_times: When they were committed at the source.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        images: DataFrame | pa.Table,
+        count: int,
+        commit_times: Row | Sample,
+        persisted: DataFrame | None = None,
+    ) -> None:
+        """Take rows with the source's columns and `_change_type`: few in the driver, or many in Spark."""
+        self.count = count
+        self.commit_times = commit_times
+        self._spark = spark
+        self._images = images
+        self._persisted = persisted
+
+    @cached_property
+    def kept(self) -> DataFrame:
+        """The rows, with `_change_type`."""
+        few = isinstance(self._images, pa.Table)
+        return self._spark.createDataFrame(self._images) if few else self._images
 
     @property
     def rows(self) -> DataFrame:
         """The rows with the source's columns alone."""
         return self.kept.drop("_change_type")
+
+    @cached_property
+    def changed(self) -> Changed:
+        """The rows in the driver."""
+        images = self._images if isinstance(self._images, pa.Table) else self._images.toArrow()
+        came = pc.is_in(images["_change_type"], pa.array(delta_io.ARRIVED))
+        return Changed(images.filter(pc.invert(came)), images.filter(came))
+
+    def release(self) -> None:
+        """Frees what Spark keeps in memory."""
+        if self._persisted is not None:
+            self._persisted.unpersist()
 
 
 class Silver:
@@ -67,6 +106,7 @@ class Silver:
         self.versions = versions
         self._lock = threading.RLock()
         self._current: dict[str, DataFrame] = {}
+        self._types: dict[str, Types] = {}
         self._images: dict[tuple[str, int], Images] = {}
 
     def current(self, name: str) -> DataFrame:
@@ -80,6 +120,19 @@ class Silver:
                 self._current[name] = rows
             return self._current[name]
 
+    def types(self, name: str) -> Types:
+        """The columns of a table that its current rows have."""
+        with self._lock:
+            if name not in self._types:
+                table = self._config.table(name)
+                there = delta_io.columns(self._spark, self._config.silver_path(table))
+                self._types[name] = {column: there[column] for column in table.column_names}
+            return self._types[name]
+
+    def size(self, name: str) -> int:
+        """The bytes of a table's files."""
+        return delta_io.size(self._spark, self._config.silver_path(self._config.table(name)))
+
     def images(self, name: str, after: int) -> Images:
         """The table's changes since a version; read once."""
         with self._lock:
@@ -90,7 +143,7 @@ class Silver:
                     after, upto, [*table.column_names, *_OF_CHANGES]
                 )
                 self._images[name, after] = (
-                    _many_images(delta_io.changes(self._spark, path, after, upto), table)
+                    _many_images(self._spark, delta_io.changes(self._spark, path, after, upto), table)
                     if feed is None
                     else _few_images(self._spark, feed, table)
                 )
@@ -112,7 +165,7 @@ _OF_CHANGES = ("is_current", "_change_type", "_applied")
 
 def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
     if not feed.num_rows:
-        return Images(spark.createDataFrame(feed), 0, latency.sample([]), lambda: None)
+        return Images(spark, feed, 0, latency.sample([]))
     kept = feed.filter(feed["is_current"])
     is_change = pc.not_equal(pc.struct_field(kept["_applied"], "op"), "r")
     arrived = kept.filter(pc.and_(is_change, pc.is_in(kept["_change_type"], pa.array(delta_io.ARRIVED))))
@@ -122,8 +175,8 @@ def _few_images(spark: SparkSession, feed: pa.Table, table: Table) -> Images:
         for column in table.columns
     ]
     told = pa.schema([*kinds, ("_change_type", pa.string())])
-    rows = spark.createDataFrame(kept.select(told.names).cast(told))
-    return Images(rows, kept.num_rows, latency.sample(committed.to_pylist()), lambda: None)
+    rows = kept.select(told.names).cast(told)
+    return Images(spark, rows, kept.num_rows, latency.sample(committed.to_pylist()))
 
 
 def _kind(stored: pa.DataType, declared: str) -> pa.DataType:
@@ -132,14 +185,13 @@ def _kind(stored: pa.DataType, declared: str) -> pa.DataType:
     return zoned if pa.types.is_timestamp(stored) and pa.types.is_timestamp(zoned) else stored
 
 
-def _many_images(feed: DataFrame, table: Table) -> Images:
-    kept = feed.where("is_current").persist()
+def _many_images(spark: SparkSession, feed: DataFrame, table: Table) -> Images:
+    kept = feed.where("is_current").select(*map(layout.quoted, table.column_names), *_OF_CHANGES).persist()
     arrived = F.col("_change_type").isin(*delta_io.ARRIVED) & (F.col("_applied.op") != "r")
     count, times = kept.agg(
         F.count("*"), latency.commit_times(F.col("_applied.source_ts"), arrived)
     ).collect()[0]
-    told = kept.select(*map(layout.quoted, table.column_names), "_change_type")
-    return Images(told, count, times, kept.unpersist)
+    return Images(spark, kept.drop("is_current", "_applied"), count, times, kept)
 
 
 class GoldModel:
@@ -158,8 +210,9 @@ class GoldModel:
         self._version = -1
         self._files: dict[str, DataFile] = {}
         self._keys: dict[str, pa.Table] = {}
+        self._incremental: Incremental | None = None
 
-    def recover(self) -> None:
+    def recover(self, silver: Silver) -> None:
         """Takes from the table's commits what it was computed from, if silver still has the changes since."""
         noted = self._log.metadata if self._log.version >= 0 else {}
         stored: Versions = noted.get("silver", {})
@@ -179,30 +232,83 @@ class GoldModel:
         )
         self.versions = stored if usable else None
         self._columns = noted.get("columns", {})
+        self._incremental = self._split({name: silver.types(name) for name in self.model.sources})
+        if self._incremental is not None and self.versions is not None:
+            # Who died after the commit has not noted it: the partial aggregates go on from before it.
+            partial = self._incremental.versions
+            if set(partial) == set(stored) and all(partial[name] <= stored[name] for name in stored):
+                self.versions = partial
 
     def refresh(self, silver: Silver) -> None:
         """Brings the table to the silver versions."""
         before, versions = self.versions, {name: silver.versions[name] for name in self.model.sources}
         if versions == before:
             return
-        current = {name: silver.current(name) for name in self.model.sources}
-        if before is None or any(before[name] > version for name, version in versions.items()):
-            self._replace(models.result(self._spark, self.model, current), versions)
-        else:
-            changed = [name for name, version in versions.items() if version > before[name]]
-            try:
-                images = {name: silver.images(name, before[name]) for name in changed}
-            except Exception as error:
-                # Cleaning may have taken the changes of long ago; all rows are there, and tell the same.
-                log.warning(
-                    "gold.%s: is computed in full, the changes cannot be read: %s", self.model.name, error
-                )
-                self._replace(models.result(self._spark, self.model, current), versions)
-            else:
-                images = {name: image for name, image in images.items() if image.count}
-                if images:
-                    self._update({name: image.rows for name, image in images.items()}, current, versions)
+        images = self._images(silver, before or {}, versions)
+        if images is None:
+            self._forget_partials()
+            self._replace(models.result(self._spark, self.model, self._current(silver)), versions)
+        elif not images:
+            if self._incremental is not None and self._incremental.versions == before:
+                self._incremental.note(versions)
+        elif sum(image.count for image in images.values()) > _MOST_FOLDED:
+            self._forget_partials()
+            self._update(images, self._current(silver), versions)
+        elif not self._fold(images, silver, versions):
+            self._update(images, self._current(silver), versions)
+            if self._incremental is not None:
+                size = sum(map(silver.size, self.model.sources))
+                self._incremental.build(self._current(silver), size, versions)
         self.versions = versions
+
+    def _images(self, silver: Silver, before: Versions, versions: Versions) -> dict[str, Images] | None:
+        """What changed since; None: there is no telling, the model has to be computed in full."""
+        if any(before.get(name, version + 1) > version for name, version in versions.items()):
+            return None
+        changed = [name for name, version in versions.items() if version > before[name]]
+        try:
+            images = {name: silver.images(name, before[name]) for name in changed}
+        except Exception as error:
+            # Cleaning may have taken the changes of long ago; all rows are there, and tell the same.
+            log.warning(
+                "gold.%s: is computed in full, the changes cannot be read: %s", self.model.name, error
+            )
+            return None
+        return {name: image for name, image in images.items() if image.count}
+
+    def _split(self, types: Mapping[str, Types]) -> Incremental | None:
+        """The model's partial aggregates, if it can be kept up to date by such."""
+        if self._incremental is not None:
+            self._incremental.close()
+        identity = {"tables": self._tables, "model": self.model.digest}
+        found = Incremental.of(self._spark, self._config, self.model, types, identity)
+        if found is None:
+            log.info("gold.%s: is computed anew for the keys that change", self.model.name)
+        return found
+
+    def _forget_partials(self) -> None:
+        if self._incremental is not None:
+            self._incremental.forget()
+
+    def _current(self, silver: Silver) -> dict[str, DataFrame]:
+        return {name: silver.current(name) for name in self.model.sources}
+
+    def _fold(self, images: Mapping[str, Images], silver: Silver, versions: Versions) -> bool:
+        """Folds changes into the partial aggregates; false: there are none that they could be folded into."""
+        types = {name: silver.types(name) for name in self.model.sources}
+        if self._incremental is None or not self._incremental.fits(types):
+            self._incremental = self._split(types)
+        if self._incremental is None or self._incremental.versions != self.versions:
+            return False
+        changed = {name: image.changed for name, image in images.items()}
+        try:
+            with self._incremental.fold(changed, versions) as (keys, rows):
+                self._write(keys, rows, versions)
+        except PartialsError as error:
+            log.warning("gold.%s: its partial aggregates are made anew: %s", self.model.name, error)
+            self._incremental.forget()
+            return False
+        return True
 
     def _silver_path(self, name: str) -> str:
         return self._config.silver_path(self._config.table(name))
@@ -216,17 +322,22 @@ class GoldModel:
         self._log.note(self._noted(versions))
 
     def _update(
-        self, images: Mapping[str, DataFrame], current: Mapping[str, DataFrame], versions: Versions
+        self, images: Mapping[str, Images], current: Mapping[str, DataFrame], versions: Versions
     ) -> None:
+        """Computes the rows anew whose keys the changes touch."""
         everything = models.result(self._spark, self.model, current)
         if _columns(everything) != self._columns:  # silver's have changed, and with them the model's
             self._replace(everything, versions)
             return
-        found = models.affected_keys(self._spark, self.model, images, current).toArrow()
+        changed = {name: image.rows for name, image in images.items()}
+        found = models.affected_keys(self._spark, self.model, changed, current).toArrow()
         keys = self._spark.createDataFrame(found)
-        rows = models.restricted(everything, keys).coalesce(1).toArrow()
+        self._write(found, models.restricted(everything, keys).coalesce(1).toArrow(), versions)
+
+    def _write(self, keys: pa.Table, rows: pa.Table, versions: Versions) -> None:
+        """Writes rows in place of those that have the keys."""
         self._follow()
-        deleted = self._rows_of(found)
+        deleted = self._rows_of(keys)
         adds = [self._log.write(rows, {}, self.model.keys)] if rows.num_rows else []
         if adds or deleted:
             version, marked = self._log.commit(adds, [], deleted, self._noted(versions), self._version)
@@ -372,7 +483,7 @@ class Gold:
         try:
             if not progress.known:
                 models.refuse_unknown_sources([table.model], self._tables)
-                table.recover()
+                table.recover(silver)
                 current = {name: silver.current(name) for name in table.model.sources}
                 refuse_unrepeatable(self._spark, table.model, current)
                 progress.known = True
@@ -391,6 +502,7 @@ class Gold:
 
 def forget(spark: SparkSession, config: Config, model: Model) -> None:
     """Makes a model be computed in full, when gold runs the next time; until then it stays as it is."""
+    remove(state_file(config, model))
     log = TableLog(spark, config.gold_path(model.name))
     if log.version >= 0:
         log.note({})

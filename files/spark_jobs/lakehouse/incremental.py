@@ -1,0 +1,401 @@
+"""A gold model's rows kept up to date by what changes in silver, where its query allows it.
+
+The part of the query below its aggregates is computed twice, on the rows that changed as they were and as
+they are, each with the rows of other tables that it joins them to. What both give is left out; the rest is
+taken from the partial aggregates, and added to them. Spark computes all that is said in SQL, so it means
+here what it means when a model is computed in full.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, DecimalType
+
+from lakehouse import layout, values
+from lakehouse.aggregates import ARGUMENT, KEY, RESULT, Aggregate, Split, split
+from lakehouse.config import Config
+from lakehouse.models import Model
+from lakehouse.partials import Change, Group, Lookups, Partials, Values, remove
+from lakehouse.values import Value
+
+_FORMAT = 1
+"""To be counted up when what is kept gets another meaning."""
+
+_PART_BYTES = 64 * 1024 * 1024
+_WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
+_KEPT = {*_WHOLE_NUMBERS, "boolean", "string", "date", "timestamp", "timestamp_ntz"}
+_DIGITS = 18  # of decimals that SQLite can compare: as integers
+_WIDE = Context(prec=100)
+
+Types = Mapping[str, str]
+"""The Spark SQL types of columns."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Rows of a silver table that changed.
+
+    Attributes:
+        before: As they were.
+        after: As they are.
+    """
+
+    before: pa.Table
+    after: pa.Table
+
+
+class Incremental:
+    """A model's query in its parts, and its partial aggregates."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        config: Config,
+        model: Model,
+        sources: Mapping[str, Types],
+        parts: Split,
+        identity: Mapping[str, Any],
+    ) -> None:
+        """Use `of`."""
+        self._spark = spark
+        self._split = parts
+        self._sources = sources
+        # Of a table all that is read, after its key.
+        self._columns = {
+            name: tuple(dict.fromkeys([*config.table(name).key, *parts.columns[name]])) for name in sources
+        }
+        self._key = {name: len(config.table(name).key) for name in sources}
+        self._rows_as = dict[str, DataType]()
+        by: dict[str, set[tuple[str, ...]]] = {}
+        for join in (join for joins in parts.joins for join in joins):
+            by.setdefault(join.left, set()).add(join.left_columns)
+            by.setdefault(join.right, set()).add(join.right_columns)
+        self._joined = tuple(sorted(by))
+        self._partials = Partials(
+            state_file(config, model),
+            json.dumps({"format": _FORMAT, "sources": sources, **identity}, sort_keys=True),
+            len(parts.keys),
+            parts.aggregates,
+            {name: Lookups(self._columns[name], self._key[name], tuple(sorted(by[name]))) for name in by},
+        )
+
+    @classmethod
+    def of(
+        cls,
+        spark: SparkSession,
+        config: Config,
+        model: Model,
+        sources: Mapping[str, Types],
+        identity: Mapping[str, Any],
+    ) -> Incremental | None:
+        """A model's partial aggregates; None: it cannot be kept up to date by such.
+
+        Args:
+            spark: The session.
+            config: The pipeline's settings.
+            model: The model.
+            sources: The columns of all its silver tables.
+            identity: What tells the model, and these tables, from others.
+        """
+        parts = split(model, sources)
+        if parts is None:
+            return None
+        found = cls(spark, config, model, sources, parts, identity)
+        if found._means(model):
+            return found
+        found.close()
+        remove(state_file(config, model))
+        return None
+
+    def _means(self, model: Model) -> bool:
+        """Whether the parts together are the query."""
+        none: dict[str, Any] = {
+            name: self._spark.createDataFrame([], _schema(kinds)) for name, kinds in self._sources.items()
+        }
+        try:
+            written, meant = (self._spark.sql(query, **none) for query in (self._split.whole, model.query))
+            self._rows_as = {
+                field.name: field.dataType for field in self._spark.sql(self._split.rows, **none).schema
+            }
+            if not self._can_keep():
+                return False
+            made = self._spark.sql(self._split.result, groups=self._spark.createDataFrame(self._groups([])))
+        except AnalysisException:
+            return False
+        return bool(_plan(written).sameResult(_plan(meant))) and _types(made) == _types(meant)
+
+    def _can_keep(self) -> bool:
+        kept = [self._rows_as[f"{KEY}{place}"] for place in range(len(self._split.keys))]
+        kept += [self._rows_as[f"{ARGUMENT}{place}"] for place in self._partials.values]
+        added = [self._rows_as[f"{ARGUMENT}{place}"] for place in self._partials.sums]
+        return all(_name(kind) in _KEPT or _digits(kind) in range(1, _DIGITS + 1) for kind in kept) and all(
+            _name(kind) in _WHOLE_NUMBERS or _digits(kind) for kind in added
+        )
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """The silver versions that the partial aggregates are of; empty when there are none."""
+        return self._partials.versions
+
+    def note(self, versions: Mapping[str, int]) -> None:
+        """Takes note of versions until which none of the model's rows changed."""
+        with self._partials.transaction():
+            self._partials.note(versions)
+
+    def forget(self) -> None:
+        """Forgets the partial aggregates."""
+        if self.versions:
+            self._partials.begin_anew()
+
+    def close(self) -> None:
+        """Closes their store."""
+        self._partials.close()
+
+    def fits(self, sources: Mapping[str, Types]) -> bool:
+        """Whether the columns of silver are those that the parts were made for."""
+        return self._sources == sources
+
+    def build(self, current: Mapping[str, DataFrame], size: int, versions: Mapping[str, int]) -> None:
+        """Makes the partial aggregates anew.
+
+        Args:
+            current: The current rows of the model's silver tables.
+            size: The bytes of their files; the more, the more parts they are read in.
+            versions: The versions of the tables.
+        """
+        partials, parts = self._partials, 1 + size // _PART_BYTES
+        partials.begin_anew()
+        rows = self._present({name: current[name] for name in self._sources})
+        keys = [f"{KEY}{place}" for place in range(len(self._split.keys))]
+        aggregates = [
+            F.count("*"),
+            *(F.count(f"{ARGUMENT}{argument}") for argument in partials.counts),
+            *(F.sum(f"{ARGUMENT}{argument}") for argument in partials.sums),
+        ]
+        with partials.transaction():
+            for some in _in_parts(rows.groupBy(*keys).agg(*aggregates), keys, parts):
+                partials.put_groups(_stored(some))
+            for argument in partials.values:
+                value = f"{ARGUMENT}{argument}"
+                occur = rows.where(F.col(value).isNotNull()).groupBy(*keys, value).count()
+                for some in _in_parts(occur, [*keys, value], parts):
+                    partials.put_values(argument, _stored(some))
+            partials.count_distinct()
+            for name in self._joined:
+                columns = list(map(layout.quoted, self._columns[name]))
+                for some in _in_parts(current[name].select(*columns), columns[: self._key[name]], parts):
+                    partials.put_rows(name, _plain(some))
+            partials.note(versions)
+
+    @contextmanager
+    def fold(
+        self, changes: Mapping[str, Changed], versions: Mapping[str, int]
+    ) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """Folds changes in; what is done in the `with` has to succeed, too.
+
+        Args:
+            changes: Of the silver tables that changed, the rows.
+            versions: The versions of the model's silver tables that they lead to.
+
+        Yields:
+            The keys of the model's rows that may differ from what they were, and the rows of these keys.
+        """
+        sides = {name: self._sides(name, changes[name]) for name in changes}
+        with self._partials.transaction():
+            others = self._related(sides)
+            for name in self._joined:
+                if name in sides:
+                    self._partials.take_rows(name, sides[name][0])
+                    self._partials.put_rows(name, sides[name][1])
+            difference = self._difference(sides, others)
+            groups = self._partials.fold(difference)
+            touched = dict.fromkeys(keys for keys, _ in difference)
+            yield self._names_of(touched), self._result(groups)
+            self._partials.note(versions)
+
+    def _sides(self, name: str, changed: Changed) -> tuple[list[Values], list[Values]]:
+        """The rows that went and those that came, but for what is the same in both."""
+        columns = list(self._columns[name])
+        net = Counter(_plain(changed.after.select(columns)))
+        net.subtract(_plain(changed.before.select(columns)))
+        came, went = ([row for row, times in net.items() for _ in range(sign * times)] for sign in (1, -1))
+        return went, came
+
+    def _related(self, sides: Mapping[str, tuple[list[Values], list[Values]]]) -> dict[str, set[Values]]:
+        """The rows that did not change, of those that the model joins to what did.
+
+        An outer join needs, for each row on its left, all rows that belong to it, to know whether there are
+        any.
+        """
+        changed = {name: [*went, *came] for name, (went, came) in sides.items()}
+        keys = {name: {row[: self._key[name]] for row in rows} for name, rows in changed.items()}
+        found: dict[str, set[Values]] = {name: set() for name in self._sources}
+
+        def look_up(
+            name: str, columns: Sequence[str], other: str, others: Sequence[str], rows: Iterable[Values]
+        ) -> list[Values]:
+            places = [self._columns[name].index(column) for column in columns]
+            wanted = {tuple(row[place] for place in places) for row in rows}
+            there = self._partials.rows(other, others, (value for value in wanted if None not in value))
+            new = [row for row in there if row[: self._key[other]] not in keys.get(other, ())]
+            found[other].update(new)
+            return new
+
+        for joins in self._split.joins:
+            ways = [(one.left, one.left_columns, one.right, one.right_columns) for one in joins]
+            ways += [(one.right, one.right_columns, one.left, one.left_columns) for one in joins]
+            for name in changed:
+                reached, ahead = {name}, [(name, changed[name])]
+                while ahead:
+                    at, rows = ahead.pop()
+                    for left, columns, right, others in ways:
+                        if left == at and right not in reached:
+                            reached.add(right)
+                            ahead.append((right, look_up(left, columns, right, others, rows)))
+            for _ in joins:
+                for one in (one for one in joins if one.outer):
+                    rows = [*changed.get(one.left, ()), *found[one.left]]
+                    look_up(one.left, one.left_columns, one.right, one.right_columns, rows)
+        return found
+
+    def _difference(
+        self, sides: Mapping[str, tuple[list[Values], list[Values]]], others: Mapping[str, set[Values]]
+    ) -> dict[Change, int]:
+        """What the part below the aggregates gives more of than before, and what less."""
+        weighed = []
+        for place, weight in ((0, -1), (1, 1)):
+            rows = {
+                name: self._frame(name, [*others[name], *(sides[name][place] if name in sides else ())])
+                for name in self._sources
+            }
+            weighed.append(self._present(rows).select("*", F.lit(weight)))
+        both = weighed[0].unionAll(weighed[1]).toArrow()
+        keys = len(self._split.keys)
+        counted: Counter[Change] = Counter()
+        for *row, times in _stored(both):
+            counted[tuple(row[:keys]), tuple(row[keys:])] += int(times or 0)
+        return {change: net for change, net in counted.items() if net}
+
+    def _present(self, sources: Mapping[str, Any]) -> DataFrame:
+        """What the part below the aggregates gives, without rows of no key."""
+        rows = self._spark.sql(self._split.rows, **sources)
+        return rows.dropna(subset=[f"{KEY}{place}" for place in range(len(self._split.keys))])
+
+    def _frame(self, name: str, rows: Sequence[Values]) -> DataFrame:
+        names = self._columns[name]
+        columns = zip(*rows, strict=True) if rows else [()] * len(names)
+        kinds = [values.arrow_type(self._sources[name][column]) for column in names]
+        made = [values.to_arrow(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+        return self._spark.createDataFrame(pa.table(made, names=list(names)))
+
+    def _names_of(self, keys: Iterable[Values]) -> pa.Table:
+        """Keys, as the model calls them."""
+        groups = self._groups([Group(key, (None,) * len(self._split.aggregates)) for key in keys])
+        return groups.select(range(len(self._split.keys))).rename_columns(list(self._split.keys))
+
+    def _result(self, groups: Sequence[Group]) -> pa.Table:
+        table = self._spark.createDataFrame(self._groups(groups))
+        return self._spark.sql(self._split.result, groups=table).toArrow()
+
+    def _groups(self, groups: Sequence[Group]) -> pa.Table:
+        """Groups with their aggregates, typed as Spark types them."""
+        made: dict[str, pa.Array] = {}
+        for place in range(len(self._split.keys)):
+            kind = self._rows_as[f"{KEY}{place}"]
+            made[f"{KEY}{place}"] = _column([group.keys[place] for group in groups], kind)
+        for place, one in enumerate(self._split.aggregates):
+            kind = self._rows_as[f"{ARGUMENT}{one.argument}"]
+            made[f"{RESULT}{place}"] = _aggregated(one, [group.results[place] for group in groups], kind)
+        return pa.table(made)
+
+
+def state_file(config: Config, model: Model) -> Path:
+    """Where a model's partial aggregates are."""
+    return config.state / "gold" / f"{model.name}.sqlite"
+
+
+def _aggregated(one: Aggregate, results: Sequence[Any], kind: DataType) -> pa.Array:
+    """A column of what an aggregate gives, of arguments of a type (Spark's Sum, Average and Count)."""
+    if one.kind in ("count", "distinct"):
+        return pa.array(results, pa.int64())
+    if one.kind in ("min", "max"):
+        return _column(results, kind)
+    if not isinstance(kind, DecimalType):
+        if one.kind == "sum":
+            return pa.array(results, pa.int64())
+        return pa.array([None if told is None else told[0] / told[1] for told in results], pa.float64())
+    more, finer = (10, 0) if one.kind == "sum" else (4, 4)
+    wider = DecimalType(min(38, kind.precision + more), min(38, kind.scale + finer))
+    if one.kind == "sum":
+        return _column(results, wider)
+    shift = 10 ** (wider.scale - kind.scale)
+    return _column([None if told is None else _rounded(told[0] * shift, told[1]) for told in results], wider)
+
+
+def _rounded(number: int, divisor: int) -> int:
+    """A quotient rounded half up: away from zero."""
+    quotient = (2 * abs(number) + divisor) // (2 * divisor)
+    return quotient if number >= 0 else -quotient
+
+
+def _column(found: Sequence[Value], kind: DataType) -> pa.Array:
+    """A column of values as `_stored` gives them."""
+    if isinstance(kind, DecimalType):
+        scale = -kind.scale
+        found = [None if value is None else f"{Decimal(value).scaleb(scale, _WIDE):f}" for value in found]
+    return values.to_arrow(found, values.arrow_type(kind.simpleString()))
+
+
+def _plain(rows: pa.Table) -> list[Values]:
+    """Rows, as values."""
+    return list(zip(*map(values.from_arrow, rows.columns), strict=True))
+
+
+def _stored(rows: pa.Table) -> list[Values]:
+    """Rows, as values that can be added and compared: of a decimal its digits, as an integer."""
+    columns = [
+        [None if value is None else int(str(value).replace(".", "")) for value in values.from_arrow(column)]
+        if pa.types.is_decimal(column.type)
+        else values.from_arrow(column)
+        for column in rows.columns
+    ]
+    return list(zip(*columns, strict=True))
+
+
+def _in_parts(rows: DataFrame, by: Sequence[str], parts: int) -> Iterator[pa.Table]:
+    """The rows in parts of about the same size, each roughly in order."""
+    for part in range(parts):
+        some = rows if parts == 1 else rows.where(F.pmod(F.xxhash64(*by), F.lit(parts)) == part)
+        yield some.sortWithinPartitions(*by).toArrow()
+
+
+def _types(rows: DataFrame) -> list[tuple[str, str]]:
+    return [(field.name, field.dataType.simpleString()) for field in rows.schema.fields]
+
+
+def _schema(kinds: Types) -> str:
+    return ", ".join(f"{layout.quoted(name)} {kind}" for name, kind in kinds.items())
+
+
+def _name(kind: DataType) -> str:
+    return kind.simpleString()
+
+
+def _digits(kind: DataType) -> int:
+    return kind.precision if isinstance(kind, DecimalType) else 0
+
+
+def _plan(rows: DataFrame) -> Any:
+    return rows._jdf.queryExecution().optimizedPlan()
