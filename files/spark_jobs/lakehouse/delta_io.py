@@ -104,11 +104,6 @@ def columns(spark: SparkSession, path: str) -> dict[str, str]:
     return {field.name: field.dataType.simpleString() for field in StructType.fromJson(schema)}
 
 
-def size(spark: SparkSession, path: str) -> int:
-    """The bytes of a table's files in the version last read."""
-    return int(_log(spark, path).unsafeVolatileSnapshot().sizeInBytes())
-
-
 def _log(spark: SparkSession, path: str) -> Any:
     return java_class(spark, "org.apache.spark.sql.delta.DeltaLog").forTable(spark._jsparkSession, path)
 

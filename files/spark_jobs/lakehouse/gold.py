@@ -129,10 +129,6 @@ class Silver:
                 self._types[name] = {column: there[column] for column in table.column_names}
             return self._types[name]
 
-    def size(self, name: str) -> int:
-        """The bytes of a table's files."""
-        return delta_io.size(self._spark, self._config.silver_path(self._config.table(name)))
-
     def images(self, name: str, after: int) -> Images:
         """The table's changes since a version; read once."""
         with self._lock:
@@ -257,8 +253,7 @@ class GoldModel:
         elif not self._fold(images, silver, versions):
             self._update(images, self._current(silver), versions)
             if self._incremental is not None:
-                size = sum(map(silver.size, self.model.sources))
-                self._incremental.build(self._current(silver), size, versions)
+                self._incremental.build(self._current(silver), versions)
         self.versions = versions
 
     def _images(self, silver: Silver, before: Versions, versions: Versions) -> dict[str, Images] | None:

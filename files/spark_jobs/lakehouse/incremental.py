@@ -33,7 +33,8 @@ from lakehouse.values import Value
 _FORMAT = 1
 """To be counted up when what is kept gets another meaning."""
 
-_PART_BYTES = 64 * 1024 * 1024
+_PART_ROWS = 4_000_000  # that Spark gives to the driver at once
+_SLICE = 50_000  # of which Python makes values at once
 _WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
 _KEPT = {*_WHOLE_NUMBERS, "boolean", "string", "date", "timestamp", "timestamp_ntz"}
 _DIGITS = 18  # of decimals that SQLite can compare: as integers
@@ -167,16 +168,16 @@ class Incremental:
         """Whether the columns of silver are those that the parts were made for."""
         return self._sources == sources
 
-    def build(self, current: Mapping[str, DataFrame], size: int, versions: Mapping[str, int]) -> None:
+    def build(self, current: Mapping[str, DataFrame], versions: Mapping[str, int]) -> None:
         """Makes the partial aggregates anew.
 
         Args:
             current: The current rows of the model's silver tables.
-            size: The bytes of their files; the more, the more parts they are read in.
             versions: The versions of the tables.
         """
-        partials, parts = self._partials, 1 + size // _PART_BYTES
+        partials = self._partials
         partials.begin_anew()
+        parts = 1 + sum(current[name].count() for name in self._sources) // _PART_ROWS
         rows = self._present({name: current[name] for name in self._sources})
         keys = [f"{KEY}{place}" for place in range(len(self._split.keys))]
         aggregates = [
@@ -375,10 +376,12 @@ def _stored(rows: pa.Table) -> list[Values]:
 
 
 def _in_parts(rows: DataFrame, by: Sequence[str], parts: int) -> Iterator[pa.Table]:
-    """The rows in parts of about the same size, each roughly in order."""
+    """The rows, some at a time; they are computed in parts of about the same size, each roughly in order."""
     for part in range(parts):
         some = rows if parts == 1 else rows.where(F.pmod(F.xxhash64(*by), F.lit(parts)) == part)
-        yield some.sortWithinPartitions(*by).toArrow()
+        found = some.sortWithinPartitions(*by).toArrow()
+        for begin in range(0, found.num_rows, _SLICE):
+            yield found.slice(begin, _SLICE)
 
 
 def _types(rows: DataFrame) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ Change = tuple[Values, Values]
 """The keys and the arguments of a row."""
 
 _CACHE_KIB = 32 * 1024  # of each model, while it is made
+_LOG_BYTES = 4 * 1024 * 1024
 
 
 class PartialsError(Exception):
@@ -112,6 +113,7 @@ class Partials:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         return db
 
