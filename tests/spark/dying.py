@@ -11,6 +11,7 @@ from typing import Any
 
 from lakehouse import config, delta_io, pipeline, spark
 from lakehouse.delta_log import TableLog
+from lakehouse.partials import Partials
 from lakehouse.silver_table import SilverTable
 
 Names = Callable[[Any], bool]
@@ -39,6 +40,8 @@ POINTS: dict[str, tuple[Any, str, bool, Names]] = {
     "silver: the heads are noted": (SilverTable, "_write", AFTER, _any),
     "silver: its files were joined": (delta_io.Upkeep, "_join", AFTER, _path_of("silver")),
     "gold: rows are written, not committed": (TableLog, "_commit", BEFORE, _log_of("gold")),
+    "gold: changes are folded in, not committed": (Partials, "fold", AFTER, _any),
+    "gold: committed, the partial aggregates are not": (Partials, "note", BEFORE, _any),
     "gold: committed": (TableLog, "_commit", AFTER, _log_of("gold")),
 }
 
