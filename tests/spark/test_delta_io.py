@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from lakehouse import delta_io
 from lakehouse.delta_log import TableLog
 from lakehouse.layout import quoted
+from pyroaring import BitMap64
 from pyspark.sql import SparkSession
 
 
@@ -36,12 +38,39 @@ def test_small_files_are_joined_now_and_then_and_not_at_every_batch(
     assert sorted(row.id for row in rows) == list(range(14))
 
 
+def test_large_files_do_not_keep_the_rows_that_are_deleted(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_io.Upkeep, "FILES", 4)
+    path, count = f"file://{tmp_path}/table", 700_000
+    properties = {"delta.enableDeletionVectors": "true", "delta.feature.domainMetadata": "supported"}
+    delta_io.create_if_missing(spark, path, "id bigint, told string", properties)
+    log, upkeep = TableLog(spark, path), delta_io.Upkeep(spark, path)
+    dice = random.Random(1)
+    for number in range(2):
+        told = [dice.randbytes(32).hex() for _ in range(count)]
+        rows = pa.table({"id": range(number * count, (number + 1) * count), "told": told})
+        log.append(rows, ["id"], {}, log.version)
+    large = log.files({})
+    assert all(file.add["size"] > 17 * 1024 * 1024 for file in large)
+    deleted = {file.path: (file, BitMap64(range(0, count, 2))) for file in large}
+    log.commit([], [], deleted, {}, log.version)
+    for number in range(4):
+        row = pa.table({"id": [-number], "told": ["small"]})
+        log.append(row, ["id"], {}, log.version)
+        upkeep.after_batch()
+    assert not any(file.deleted for file in log.files({}))
+    (kept,) = spark.read.format("delta").load(path).selectExpr("count(*)", "count_if(id % 2 = 1)").collect()
+    assert tuple(kept) == (count + 4, count)
+
+
 def test_versions_that_are_old_go_and_the_table_stays(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 8)
     path = f"file://{tmp_path}/table"
-    delta_io.create_if_missing(spark, path, "id bigint", {"delta.enableChangeDataFeed": "true"})
+    properties = {"delta.enableChangeDataFeed": "true", "delta.checkpointInterval": "8"}
+    delta_io.create_if_missing(spark, path, "id bigint", properties)
     upkeep = delta_io.Upkeep(spark, path)
     upkeep.after_batch()
     old = time.time() - 3 * 3600

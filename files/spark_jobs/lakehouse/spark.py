@@ -33,9 +33,16 @@ _SETTINGS = {
     "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 30 minutes",
     # How long a file that left a table stays for those who read: longer than any query. See maintenance.
     "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 24 hours",
-    # What delta_io.Upkeep writes, and what it leaves as it is.
-    "spark.databricks.delta.optimize.maxFileSize": str(32 * 1024 * 1024),
+    # A checkpoint of the log costs as much as five small commits; until the next one each reader that comes
+    # new reads the commits since.
+    "spark.databricks.delta.properties.defaults.checkpointInterval": "30",
+    # What delta_io.Upkeep joins, and what it leaves as it is. OPTIMIZE takes files together up to the
+    # greatest size, and rewrites none alone: a file of that size would keep its deleted rows. So what comes
+    # of it is bounded by rows.
     "spark.databricks.delta.optimize.minFileSize": str(16 * 1024 * 1024),
+    "spark.databricks.delta.optimize.maxFileSize": str(1024 * 1024 * 1024),
+    "spark.databricks.delta.optimize.maxDeletedRowsRatio": "0.3",
+    "spark.sql.files.maxRecordsPerFile": "1000000",
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.sql.streaming.noDataProgressEventInterval": "1000",
     "spark.sql.streaming.forceDeleteTempCheckpointLocation": "true",
