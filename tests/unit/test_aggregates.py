@@ -59,6 +59,11 @@ def test_joins_are_found_by_the_columns_that_are_equal() -> None:
             Join("orders", ("customer_id",), "customers", ("customer_id",), True),
         ),
     )
+    assert found.rows == (
+        "SELECT c.Country AS _key0, 1 AS _argument0, i._side AS _side FROM {items} AS i JOIN {orders} AS o "
+        "ON (i.order_id = o.order_id AND quantity > 1) AND o._side = i._side "
+        "LEFT JOIN {customers} AS c ON o.customer_id = c.customer_id AND c._side = i._side"
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,7 @@ def test_joins_are_found_by_the_columns_that_are_equal() -> None:
         "SELECT status AS k, count(*) AS n FROM (SELECT DISTINCT status FROM {orders}) GROUP BY status",
         "SELECT status AS k, count(*) AS n FROM (SELECT status FROM {orders} LIMIT 9) GROUP BY status",
         "SELECT k, count(*) AS n FROM (SELECT status AS k FROM {orders} GROUP BY status) GROUP BY k",
+        "SELECT status AS k, count(*) AS n FROM (SELECT * FROM {orders}) GROUP BY status",
         "SELECT k, count(*) AS n FROM (SELECT status AS k FROM {orders} UNION "
         "SELECT country FROM {customers}) GROUP BY k",
         "SELECT k, count(*) AS n FROM (SELECT status AS k, rank() OVER (ORDER BY amount) FROM {orders}) "
@@ -107,7 +113,7 @@ def test_what_cannot_be_split(query: str) -> None:
 def test_braces_in_a_text_stay() -> None:
     found = split(model("SELECT concat('{{', status) AS k, count(*) AS n FROM {orders} GROUP BY 1"), TABLES)
     assert found is not None
-    assert found.rows == "SELECT CONCAT('{{', status) AS _key0, 1 AS _argument0 FROM {orders}"
+    assert found.rows == "SELECT CONCAT('{{', status) AS _key0, 1 AS _argument0, _side AS _side FROM {orders}"
 
 
 def test_every_model_of_the_collection_can_be_split() -> None:

@@ -24,6 +24,10 @@ from lakehouse.models import Model
 KEY, ARGUMENT, RESULT = "_key", "_argument", "_result"
 """How the columns of a split query begin; a number follows."""
 
+SIDE = "_side"
+"""The column of every table, and of the rows, that tells rows as they were from rows as they are: only rows
+of the same side are joined, so that one query serves both."""
+
 _MARK = "_silver_"
 _Columns = Mapping[str, Collection[str]]
 _KINDS: dict[type[exp.Expr], str] = {
@@ -75,7 +79,7 @@ class Split:
     """A query that is split.
 
     Attributes:
-        rows: The SELECT that gives `_key0`, … and `_argument0`, … of the rows that are aggregated.
+        rows: The SELECT that gives `_key0`, …, `_argument0`, … and `_side` of the rows that are aggregated.
         result: The SELECT that makes the model's rows of `{groups}`, which has `_key0`, … and `_result0`, ….
         whole: The query as it was understood: written anew, it must mean the same to Spark.
         keys: The names that the keys have in the model, in the order of `_key0`, ….
@@ -138,8 +142,11 @@ def _split(model: Model, columns: _Columns) -> Split:
         *(exp.alias_(part.copy(), f"{KEY}{place}") for place, part in enumerate(group)),
         *(exp.alias_(part.copy(), f"{ARGUMENT}{place}") for place, part in enumerate(arguments)),
     )
+    query = query.copy()
+    side = _add_side(query)
     for clause in ("from_", "joins", "where"):
         rows.set(clause, query.args.get(clause))
+    rows.append("expressions", exp.alias_(side, SIDE))
     return Split(
         rows=_text(rows),
         result=_text(result),
@@ -278,6 +285,34 @@ def _joins_of_part(part: exp.Expr, columns: _Columns) -> Iterator[tuple[Join, ..
         yield from _joins(part, columns)
     else:
         raise _CannotError
+
+
+def _add_side(query: exp.Select) -> exp.Expr:
+    """Joins only rows of the same side; gives the column that tells it."""
+    source = query.args["from_"].this
+    if isinstance(source, exp.Subquery):
+        _add_side_to_part(source.this)
+        return exp.column(SIDE)
+    joins = query.args.get("joins") or []
+    first = exp.column(SIDE, table=source.alias_or_name if joins else None)
+    for join in joins:
+        if join.args.get("using"):
+            join.append("using", exp.to_identifier(SIDE))
+        else:
+            same = exp.column(SIDE, table=join.this.alias_or_name).eq(first.copy())
+            join.set("on", exp.and_(join.args["on"], same))
+    return first
+
+
+def _add_side_to_part(part: exp.Expr) -> None:
+    if isinstance(part, exp.Select):
+        if any(item.is_star for item in part.expressions):
+            raise _CannotError  # it would have the side in the midst of the others
+        part.append("expressions", exp.alias_(_add_side(part), SIDE))
+        return
+    _add_side_to_part(part.this)
+    if isinstance(part, exp.Union):
+        _add_side_to_part(part.expression)
 
 
 def _more_than(node: exp.Expr, known: Collection[str]) -> bool:

@@ -1,9 +1,9 @@
 """A gold model's rows kept up to date by what changes in silver, where its query allows it.
 
-The part of the query below its aggregates is computed twice, on the rows that changed as they were and as
-they are, each with the rows of other tables that it joins them to. What both give is left out; the rest is
-taken from the partial aggregates, and added to them. Spark computes all that is said in SQL, so it means
-here what it means when a model is computed in full.
+The part of the query below its aggregates is computed on the rows that changed, as they were and as they
+are, each with the rows of other tables that it joins them to. What both give is left out; the rest is taken
+from the partial aggregates, and added to them. Spark computes all that is said in SQL, so it means here what
+it means when a model is computed in full.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, DecimalType
 
 from lakehouse import layout, values
-from lakehouse.aggregates import ARGUMENT, KEY, RESULT, Aggregate, Split, split
+from lakehouse.aggregates import ARGUMENT, KEY, RESULT, SIDE, Aggregate, Split, split
 from lakehouse.config import Config
 from lakehouse.models import Model
 from lakehouse.partials import Change, Group, Lookups, Partials, Values, remove
@@ -37,6 +37,7 @@ _PART_ROWS = 4_000_000  # that Spark gives to the driver at once
 _SLICE = 50_000  # of which Python makes values at once
 _WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
 _KEPT = {*_WHOLE_NUMBERS, "boolean", "string", "date", "timestamp", "timestamp_ntz"}
+_BEFORE, _AFTER = -1, 1  # the sides: what a row counts for
 _DIGITS = 18  # of decimals that SQLite can compare: as integers
 _WIDE = Context(prec=100)
 
@@ -127,9 +128,7 @@ class Incremental:
         }
         try:
             written, meant = (self._spark.sql(query, **none) for query in (self._split.whole, model.query))
-            self._rows_as = {
-                field.name: field.dataType for field in self._spark.sql(self._split.rows, **none).schema
-            }
+            self._rows_as = {field.name: field.dataType for field in self._present(_after(none)).schema}
             if not self._can_keep():
                 return False
             made = self._spark.sql(self._split.result, groups=self._spark.createDataFrame(self._groups([])))
@@ -178,7 +177,7 @@ class Incremental:
         partials = self._partials
         partials.begin_anew()
         parts = 1 + sum(current[name].count() for name in self._sources) // _PART_ROWS
-        rows = self._present({name: current[name] for name in self._sources})
+        rows = self._present(_after({name: current[name] for name in self._sources}))
         keys = [f"{KEY}{place}" for place in range(len(self._split.keys))]
         aggregates = [
             F.count("*"),
@@ -275,18 +274,15 @@ class Incremental:
         self, sides: Mapping[str, tuple[list[Values], list[Values]]], others: Mapping[str, set[Values]]
     ) -> dict[Change, int]:
         """What the part below the aggregates gives more of than before, and what less."""
-        weighed = []
-        for place, weight in ((0, -1), (1, 1)):
-            rows = {
-                name: self._frame(name, [*others[name], *(sides[name][place] if name in sides else ())])
-                for name in self._sources
-            }
-            weighed.append(self._present(rows).select("*", F.lit(weight)))
-        both = weighed[0].unionAll(weighed[1]).toArrow()
+        sources: dict[str, DataFrame] = {}
+        for name in self._sources:
+            went, came = sides.get(name, ((), ()))
+            parts = ((_BEFORE, others[name]), (_BEFORE, went), (_AFTER, others[name]), (_AFTER, came))
+            sources[name] = self._frame(name, [(*row, side) for side, rows in parts for row in rows])
         keys = len(self._split.keys)
         counted: Counter[Change] = Counter()
-        for *row, times in _stored(both):
-            counted[tuple(row[:keys]), tuple(row[keys:])] += int(times or 0)
+        for *row, side in _collected(self._present(sources)):
+            counted[tuple(row[:keys]), tuple(row[keys:])] += int(side or 0)
         return {change: net for change, net in counted.items() if net}
 
     def _present(self, sources: Mapping[str, Any]) -> DataFrame:
@@ -295,11 +291,14 @@ class Incremental:
         return rows.dropna(subset=[f"{KEY}{place}" for place in range(len(self._split.keys))])
 
     def _frame(self, name: str, rows: Sequence[Values]) -> DataFrame:
-        names = self._columns[name]
-        columns = zip(*rows, strict=True) if rows else [()] * len(names)
-        kinds = [values.arrow_type(self._sources[name][column]) for column in names]
-        made = [values.to_arrow(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-        return self._spark.createDataFrame(pa.table(made, names=list(names)))
+        """Rows of a table, each with its side."""
+        kinds = {column: self._sources[name][column] for column in self._columns[name]} | {SIDE: "int"}
+        columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
+        made = [
+            values.to_arrow(column, values.arrow_type(kind))
+            for column, kind in zip(columns, kinds.values(), strict=True)
+        ]
+        return self._spark.createDataFrame(pa.table(made, names=list(kinds)))
 
     def _names_of(self, keys: Iterable[Values]) -> pa.Table:
         """Keys, as the model calls them."""
@@ -308,7 +307,14 @@ class Incremental:
 
     def _result(self, groups: Sequence[Group]) -> pa.Table:
         table = self._spark.createDataFrame(self._groups(groups))
-        return self._spark.sql(self._split.result, groups=table).toArrow()
+        rows = self._spark.sql(self._split.result, groups=table)
+        kinds = {field.name: field.dataType for field in rows.schema}
+        if not all(_name(kind) in _KEPT or _digits(kind) for kind in kinds.values()):
+            return rows.toArrow()
+        found = _collected(rows)
+        columns = zip(*found, strict=True) if found else [()] * len(kinds)
+        made = [_column(column, kind) for column, kind in zip(columns, kinds.values(), strict=True)]
+        return pa.table(made, names=list(kinds))
 
     def _groups(self, groups: Sequence[Group]) -> pa.Table:
         """Groups with their aggregates, typed as Spark types them."""
@@ -375,6 +381,34 @@ def _stored(rows: pa.Table) -> list[Values]:
     return list(zip(*columns, strict=True))
 
 
+def _collected(rows: DataFrame) -> list[Values]:
+    """Few rows, as `_stored` gives them. `toArrow` would run a job for what the driver has already."""
+    kinds = {field.name: field.dataType for field in rows.schema}
+    found = rows.select(*(_raw(F.col(layout.quoted(name)), kind) for name, kind in kinds.items())).collect()
+    scales = {place: kind.scale for place, kind in enumerate(kinds.values()) if isinstance(kind, DecimalType)}
+    if not scales:
+        return [tuple(row) for row in found]
+    return [
+        tuple(
+            int(value.scaleb(scales[place], _WIDE)) if place in scales and value is not None else value
+            for place, value in enumerate(row)
+        )
+        for row in found
+    ]
+
+
+def _raw(column: Column, kind: DataType) -> Column:
+    """A column as integers or texts, which mean the same in Python in every time zone."""
+    match _name(kind):
+        case "date":
+            return F.unix_date(column)
+        case "timestamp" | "timestamp_ntz":
+            return F.unix_micros(column.cast("timestamp"))
+        case "boolean":
+            return column.cast("int")
+    return column
+
+
 def _in_parts(rows: DataFrame, by: Sequence[str], parts: int) -> Iterator[pa.Table]:
     """The rows, some at a time; they are computed in parts of about the same size, each roughly in order."""
     for part in range(parts):
@@ -382,6 +416,11 @@ def _in_parts(rows: DataFrame, by: Sequence[str], parts: int) -> Iterator[pa.Tab
         found = some.sortWithinPartitions(*by).toArrow()
         for begin in range(0, found.num_rows, _SLICE):
             yield found.slice(begin, _SLICE)
+
+
+def _after(sources: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+    """Tables of which all rows are as they are."""
+    return {name: rows.withColumn(SIDE, F.lit(_AFTER)) for name, rows in sources.items()}
 
 
 def _types(rows: DataFrame) -> list[tuple[str, str]]:
