@@ -24,6 +24,7 @@ class Cost:
         wall: Seconds.
         data: Bytes of data files that it wrote: rows, change feed, deletion vectors.
         log: Bytes that it wrote to the tables' logs, checkpoints among them.
+        rows: Rows in the files that it added.
         rewritten: Data files that it took out of the tables.
     """
 
@@ -31,7 +32,13 @@ class Cost:
     wall: float = 0.0
     data: int = 0
     log: int = 0
+    rows: int = 0
     rewritten: int = 0
+
+    @property
+    def data_per_row(self) -> float:
+        """Bytes for each row that it wrote."""
+        return self.data / max(1, self.rows)
 
 
 @contextmanager
@@ -51,7 +58,10 @@ def cost(folder: Path, without: Collection[int] = ()) -> Iterator[Cost]:
     found.log = sum(size for path, size in new.items() if "_delta_log" in path.parts)
     found.data = sum(new.values()) - found.log
     commits = (path for path in new if path.parent.name == "_delta_log" and path.suffix == ".json")
-    found.rewritten = sum(_removed(path) for path in commits)
+    for added, removed in map(_files_of, commits):
+        # What is both only got a deletion vector.
+        found.rows += sum(rows for path, rows in added.items() if path not in removed)
+        found.rewritten += len(removed - added.keys())
 
 
 def _files(folder: Path) -> dict[Path, int]:
@@ -59,12 +69,12 @@ def _files(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_size for path in files}
 
 
-def _removed(commit: Path) -> int:
+def _files_of(commit: Path) -> tuple[dict[str, int], set[str]]:
+    """The files that a commit adds, with their rows, and those that it removes."""
     actions = [json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines()]
-    paths = {
-        kind: {action[kind]["path"] for action in actions if kind in action} for kind in ("add", "remove")
-    }
-    return len(paths["remove"] - paths["add"])  # what is both only got a deletion vector
+    adds = [action["add"] for action in actions if "add" in action]
+    added = {add["path"]: int(json.loads(add["stats"])["numRecords"]) for add in adds}
+    return added, {action["remove"]["path"] for action in actions if "remove" in action}
 
 
 def cpu_seconds(stat: str) -> float:
