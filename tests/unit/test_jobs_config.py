@@ -35,7 +35,7 @@ def test_defaults() -> None:
     assert settings.storage == "gs://lakehouse"
     assert settings.source.system_id == "7412"
     assert settings.tables[0].tracked == ("status",)
-    assert settings.triggers.gold == 60
+    assert settings.triggers.gold == 10
     assert settings.kafka.topic(settings.tables[0]) == "cdc.public.orders"
 
 

@@ -93,7 +93,7 @@ class Triggers:
 
     bronze: float = 10.0
     silver: float = 10.0
-    gold: float = 60.0
+    gold: float = 10.0
     maintenance: float = 86_400.0
 
 
