@@ -11,6 +11,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,15 +117,30 @@ class Heads:
 
     def put(self, heads: Iterable[tuple[Key, Head]], state: dict[str, Any]) -> None:
         """Notes heads that are new or changed, and the state that they belong to, at once."""
-        marks = ", ".join("?" * len(self._names))
-        self._db.execute("BEGIN")
-        try:
-            into = f"INSERT OR REPLACE INTO heads VALUES ({marks})"  # noqa: S608
+        into = f"INSERT OR REPLACE INTO heads VALUES ({', '.join('?' * len(self._names))})"  # noqa: S608
+        with self._transaction():
             self._db.executemany(into, (_values(key, head) for key, head in heads))
             self._db.executemany(
                 "INSERT OR REPLACE INTO state VALUES (?, ?)",
                 [(name, json.dumps(value)) for name, value in state.items()],
             )
+
+    def move(self, places: Iterable[tuple[Key, int]], file: str) -> None:
+        """Notes where heads are now; they are as they were.
+
+        Args:
+            places: Keys, and the rows of a file that their heads have become.
+            file: The file.
+        """
+        where = f"UPDATE heads SET file = ?, place = ? WHERE {_quoted(self._key)} = ?"  # noqa: S608
+        with self._transaction():
+            self._db.executemany(where, ((file, place, _text(key)) for key, place in places))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
+        try:
+            yield
         except BaseException:
             self._db.execute("ROLLBACK")
             raise

@@ -334,8 +334,12 @@ class SilverTable:
             self._heads.begin_anew()
             added = set(self._files)
         self._version = version
+        rearranged = commits is not None and not any(map(changes_data, commits))
         for path in added & self._files.keys():
-            self._heads.put(self._heads_in(self._files[path]), {})
+            if rearranged:
+                self._heads.move(self._places_in(self._files[path]), path)
+            else:
+                self._heads.put(self._heads_in(self._files[path]), {})
         self._heads.put((), self._state)  # last: who dies before it begins again
 
     def _follow_rearranged(self) -> None:
@@ -371,6 +375,13 @@ class SilverTable:
             self._files = {path: file for path, file in self._files.items() if path not in removed}
             self._files |= {file.path: file for file in files}
         return added
+
+    def _places_in(self, file: DataFile) -> Iterable[tuple[Key, int]]:
+        """The keys of a file's rows, and where these are in it."""
+        rows = self._log.read(file, list(self.table.key))
+        kinds = dict(zip(self._names, self._kinds, strict=True))
+        columns = (values.from_arrow(rows[name].cast(kinds[name])) for name in self.table.key)
+        return zip(zip(*columns, strict=True), rows[layout.PLACE].to_pylist(), strict=True)
 
     def _heads_in(self, file: DataFile) -> Iterable[tuple[Key, Head]]:
         rows = self._log.read(file)
