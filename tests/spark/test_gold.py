@@ -16,7 +16,8 @@ import pytest
 from lakehouse import config, delta_io, models, pipeline, requests
 from lakehouse.config import Column, Config, Table
 from lakehouse.delta_log import TableLog
-from lakehouse.gold import Gold, GoldError, forget
+from lakehouse.gold import Gold, GoldError, Silver, forget
+from lakehouse.incremental import Incremental, state_file
 from lakehouse.layout import quoted
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, SparkSession
@@ -307,6 +308,90 @@ def test_a_model_follows_the_types_of_silver(whole_shop: Shop) -> None:
             for rows in (whole_shop.stored(model), whole_shop.computed(model))
         ]
         assert types[0] == types[1], model.name
+
+
+@pytest.fixture
+def by_status(spark: SparkSession, tmp_path: Path) -> Shop:
+    """With a model whose partial aggregates are made."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    front = {"keys": ["status"], "changes": {"orders": "SELECT status FROM {changes}"}}
+    query = "SELECT status, sum(amount) AS amount, max(customer_id) AS last FROM {orders} GROUP BY status"
+    (folder / "by_status.sql").write_text(f"-- {json.dumps(front)}\n{query}")
+    shop = Shop(spark, tmp_path, gold_models=folder)
+    for number in range(3):
+        shop.set("orders", orders(number))
+        shop.refresh()
+    return shop
+
+
+def orders(number: int, amount: str = "3.10", status: str = "paid") -> Rows:
+    """A few, of which each number has one more."""
+    return [(n, n, status, Decimal(amount), "2026-03-01 10:00:00") for n in range(number + 1)]
+
+
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Gets a line each time when partial aggregates are made anew."""
+    made: list[str] = []
+    build = Incremental.build
+
+    def noted(*given: Any) -> None:
+        made.append("built")
+        build(*given)
+
+    monkeypatch.setattr(Incremental, "build", noted)
+    return made
+
+
+def test_partial_aggregates_outlive_a_restart(by_status: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = builds(monkeypatch)
+    rows = orders(2)
+    by_status.set("orders", [(*row[:4], "2026-03-09 10:00:00") for row in rows])  # in no column of the model
+    by_status.refresh()
+    by_status.restart()
+    by_status.set("orders", orders(5))
+    by_status.refresh()
+    by_status.check()
+    assert not made
+
+
+def test_a_damaged_store_of_partial_aggregates_is_made_anew(
+    by_status: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = builds(monkeypatch)
+    by_status.gold._models[0].table._incremental.close()  # type: ignore[union-attr]
+    (model,) = models.load_all(by_status.config.gold_models)
+    store = state_file(by_status.config, model)
+    with store.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * (store.stat().st_size - 4096))
+    by_status.restart()
+    by_status.set("orders", orders(5))
+    by_status.refresh()
+    by_status.check()
+    assert made == ["built"]
+
+
+def test_of_a_model_that_is_gone_no_partial_aggregates_stay(by_status: Shop) -> None:
+    folder = by_status.config.gold_models
+    (folder / "by_status.sql").rename(folder / "by_state.sql")
+    by_status.restart()
+    by_status.refresh()
+    kept = {path.stem for path in (by_status.config.state / "gold").iterdir()}
+    assert kept == {"by_state"}
+
+
+def test_a_type_that_widens_while_gold_reads(by_status: Shop) -> None:
+    path = by_status.config.silver_path(by_status.config.table("orders"))
+    by_status.set("orders", orders(3))
+    seen = {"orders": delta_io.latest_version(by_status.spark, path)}
+    by_status.spark.sql(f"ALTER TABLE delta.`{path}` ALTER COLUMN amount TYPE decimal(14,4)")
+    model = by_status.gold._models[0].table
+    model.refresh(Silver(by_status.spark, by_status.config, seen))
+    for number in (4, 5):
+        by_status.set("orders", orders(number, "1.25"))
+        by_status.refresh()
+        by_status.check()
 
 
 def test_a_model_that_fails_stops_no_other(shop: Shop) -> None:

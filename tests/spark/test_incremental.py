@@ -71,6 +71,12 @@ MODELS = {
         "sum(quantity) AS q FROM {orders} o LEFT JOIN {items} ON order_id = o.id "
         "LEFT JOIN {products} p ON p.id = product GROUP BY customer",
     ),
+    "means": (
+        ("customer",),
+        "SELECT customer, avg(cast(amount AS decimal(10, 2))) AS m, "
+        "avg(cast(amount AS decimal(11, 3))) AS n, avg(customer) AS c, count(split(status, 'a')) AS texts, "
+        "count(DISTINCT status) AS different FROM {orders} GROUP BY customer",
+    ),
     "together": (
         ("k",),
         "SELECT k, max(name) AS name, sum(n) AS n, min(gone) AS gone FROM ("
@@ -118,7 +124,7 @@ class Maintained:
         return dict.fromkeys(self.tables, self.version)
 
     def build(self) -> None:
-        self.incremental.build(self.current(), self.versions)
+        self.incremental.build(self.current(), self.versions, self.versions)
         self.rows = self.by_key(self.computed())
 
     def current(self) -> dict[str, DataFrame]:
@@ -143,7 +149,7 @@ class Maintained:
             changes[name] = Changed(arrow(name, gone), arrow(name, came))
         self.version += 1
         self.tables |= tables
-        with self.incremental.fold(changes, self.versions) as (keys, rows):
+        with self.incremental.fold(changes, self.versions, lambda: self.versions) as (keys, rows):
             for key in keys.to_pylist():
                 self.rows.pop(tuple(key[name] for name in self.model.keys), None)
             self.rows |= self.by_key(rows)
@@ -227,7 +233,7 @@ def test_nothing_is_kept_of_a_fold_whose_commit_failed(spark: SparkSession, tmp_
     gone = arrow("items", list(kept.tables["items"].values()))
     with (
         pytest.raises(OSError),
-        kept.incremental.fold({"items": Changed(gone, gone.slice(0, 0))}, {"items": 9}),
+        kept.incremental.fold({"items": Changed(gone, gone.slice(0, 0))}, {"items": 9}, dict),
     ):
         raise OSError
     assert kept.incremental.versions == kept.versions
@@ -243,7 +249,7 @@ def test_a_row_that_went_and_was_never_there_is_noticed(spark: SparkSession, tmp
         gone = arrow(table, list(some_rows(random.Random(2), table).values()))
         with (
             pytest.raises(PartialsError),
-            kept.incremental.fold({table: Changed(gone, gone.slice(0, 0))}, {}),
+            kept.incremental.fold({table: Changed(gone, gone.slice(0, 0))}, {}, dict),
         ):
             pass
 
@@ -259,7 +265,45 @@ def test_sums_beyond_what_sqlite_adds_stay_exact(spark: SparkSession, tmp_path: 
     assert kept.rows == kept.by_key(kept.computed())
 
 
-def test_a_sum_of_floating_point_numbers_is_not_kept(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("query", "kinds"),
+    [
+        ("SELECT status, sum(amount) AS s FROM {orders} GROUP BY status", {"amount": "double"}),
+        ("SELECT status, avg(id) AS s FROM {orders} GROUP BY status", {}),
+        ("SELECT cast(customer AS tinyint) AS status, count(*) AS n FROM {orders} GROUP BY 1", {}),
+        ("SELECT status, max(hash(*)) AS n FROM {orders} GROUP BY status", {}),
+        ("SELECT status, count(* EXCEPT (amount)) AS n FROM {orders} GROUP BY status", {}),
+        ("SELECT o.status, count(*) AS n FROM {orders} o JOIN {items} ON amount = price GROUP BY 1", {}),
+        ("SELECT o.status, count(*) AS n FROM {orders} o JOIN {items} ON status = order_id GROUP BY 1", {}),
+        (f"SELECT {'trim(' * 300}status{')' * 300} AS status, count(*) AS n FROM {{orders}} GROUP BY 1", {}),
+    ],
+)
+def test_what_partial_aggregates_could_give_otherwise_is_not_kept(
+    spark: SparkSession, tmp_path: Path, query: str, kinds: dict[str, str]
+) -> None:
     kept = Maintained(spark, tmp_path, "plain")
-    kinds = {"orders": KINDS["orders"] | {"amount": "double"}}
-    assert Incremental.of(spark, kept.config, kept.model, kinds, {}) is None
+    read = [table for table in KINDS if f"{{{table}}}" in query]
+    model = Model("plain", "", ("status",), query, dict.fromkeys(read, "SELECT 1"))
+    types = {name: KINDS[name] | (kinds if name == "orders" else {}) for name in read}
+    assert Incremental.of(spark, kept.config, model, types, {}) is None
+
+
+def test_means_are_rounded_as_spark_rounds_them(spark: SparkSession, tmp_path: Path) -> None:
+    """By doubles, when the decimals are short."""
+    kept = Maintained(spark, tmp_path, "means")
+    kept.build()
+    for cents in range(90, 100):
+        amounts = ["0.00"] * 159 + [f"0.{cents}"]
+        kept.change({"orders": {(n,): (n, 1, "a", amount, 0) for n, amount in enumerate(amounts)}})
+        assert kept.rows == kept.by_key(kept.computed()), cents
+
+
+def test_a_store_is_of_the_columns_in_their_order(spark: SparkSession, tmp_path: Path) -> None:
+    kept = Maintained(spark, tmp_path, "joined")
+    kept.build()
+    kept.incremental.close()
+    kinds = {name: KINDS[name] for name in kept.tables}
+    kinds["items"] = dict(reversed(kinds["items"].items()))
+    found = Incremental.of(spark, kept.config, kept.model, kinds, {})
+    assert found is not None
+    assert not found.versions

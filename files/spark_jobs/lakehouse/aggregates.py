@@ -124,13 +124,18 @@ def _split(model: Model, columns: _Columns) -> Split:
     if not isinstance(query, exp.Select):
         raise _CannotError
     whole = _text(query)
+    if any(_is_columns(star) for star in query.find_all(exp.Star)) or _has_side(columns):
+        raise _CannotError  # the side is a column, too
     _refuse_other_clauses(query, _PLAIN | {"group", "having"})
     _refuse_over_rows(query.args.get("where"))
     joins = tuple(dict.fromkeys(filter(None, _joins(query, columns))))
     group = _group(query)
     named = {item.alias_or_name: item.unalias() for item in query.expressions}
-    names = [name for part in group for name, item in named.items() if item == part]
-    if len(names) != len(group) or len(named) != len(query.expressions) or set(names) != set(model.keys):
+    called = [[name for name, item in named.items() if item == part] for part in group]
+    names = [name for names in called for name in names]
+    if any(len(names) != 1 for names in called) or set(names) != set(model.keys):
+        raise _CannotError
+    if len(named) != len(query.expressions):
         raise _CannotError
     arguments: list[exp.Expr] = []
     aggregates: list[Aggregate] = []
@@ -157,6 +162,15 @@ def _split(model: Model, columns: _Columns) -> Split:
         columns=_read(query, columns),
         joins=joins,
     )
+
+
+def _is_columns(star: exp.Star) -> bool:
+    """Whether a star means all columns, or some: in `count(*)` it means rows."""
+    return not isinstance(star.parent, exp.Count) or any(star.args.values())
+
+
+def _has_side(columns: _Columns) -> bool:
+    return any(name.lower() == SIDE for names in columns.values() for name in names)
 
 
 def _marked(query: str) -> str:
@@ -247,6 +261,10 @@ def _argument(function: exp.Expr, condition: exp.Expr | None) -> tuple[str, exp.
         of = exp.Literal.number(1)
     elif isinstance(of, exp.Star):
         of = exp.Literal.number(1)
+    elif kind == "count" and not isinstance(of, (exp.Distinct, exp.Literal)):
+        there = of.is_(exp.null()).not_()  # of whatever type it is
+        condition = there if condition is None else exp.and_(there, condition)
+        of = exp.Literal.number(1)
     elif isinstance(of, exp.Distinct):
         if kind not in ("count", "min", "max") or len(of.expressions) != 1 or of.args.get("on"):
             raise _CannotError
@@ -306,8 +324,6 @@ def _add_side(query: exp.Select) -> exp.Expr:
 
 def _add_side_to_part(part: exp.Expr) -> None:
     if isinstance(part, exp.Select):
-        if any(item.is_star for item in part.expressions):
-            raise _CannotError  # it would have the side in the midst of the others
         part.append("expressions", exp.alias_(_add_side(part), SIDE))
         return
     _add_side_to_part(part.this)
@@ -374,11 +390,9 @@ def _resolved(
 
 
 def _read(query: exp.Select, columns: _Columns) -> dict[str, tuple[str, ...]]:
-    """The columns of each table whose names occur; all of them with a star."""
+    """The columns of each table whose names occur."""
     tables = {table.name.removeprefix(_MARK) for table in query.find_all(exp.Table)}
-    star = any(not isinstance(star.parent, exp.Count) for star in query.find_all(exp.Star))
     names = {name.name.lower() for name in query.find_all(exp.Identifier)}
     return {
-        table: tuple(name for name in columns[table] if star or name.lower() in names)
-        for table in sorted(tables)
+        table: tuple(name for name in columns[table] if name.lower() in names) for table in sorted(tables)
     }

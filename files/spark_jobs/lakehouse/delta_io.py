@@ -98,9 +98,11 @@ def _file_count(spark: SparkSession, path: str) -> int | None:
     return int(checksum.get().numFiles()) if checksum.isDefined() else None
 
 
-def columns(spark: SparkSession, path: str) -> dict[str, str]:
-    """The Spark SQL types of a table's columns, in the version last read."""
-    schema = json.loads(_log(spark, path).unsafeVolatileSnapshot().metadata().schemaString())
+def columns(spark: SparkSession, path: str, version: int) -> dict[str, str]:
+    """The Spark SQL types of a table's columns as of a version."""
+    none = nothing(spark)
+    snapshot = _log(spark, path).getSnapshotAt(version, none, none, False)
+    schema = json.loads(snapshot.metadata().schemaString())
     return {field.name: field.dataType.simpleString() for field in StructType.fromJson(schema)}
 
 

@@ -10,6 +10,7 @@ whose commits do not tell is computed in full.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping
@@ -27,11 +28,11 @@ from pyspark.sql import functions as F
 from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
-from lakehouse.incremental import Changed, Incremental, Types, state_file
+from lakehouse.incremental import Changed, Incremental, Types, forget_others, state_file
 from lakehouse.jvm import use
 from lakehouse.latency import Sample
 from lakehouse.models import Model
-from lakehouse.partials import PartialsError, remove
+from lakehouse.partials import remove
 from lakehouse.quality_counts import QualityCounts
 from lakehouse.repeatable import refuse_unrepeatable
 from lakehouse.retry import Backoff
@@ -125,7 +126,8 @@ class Silver:
         with self._lock:
             if name not in self._types:
                 table = self._config.table(name)
-                there = delta_io.columns(self._spark, self._config.silver_path(table))
+                path = self._config.silver_path(table)
+                there = delta_io.columns(self._spark, path, self.versions[name])
                 self._types[name] = {column: there[column] for column in table.column_names}
             return self._types[name]
 
@@ -207,6 +209,7 @@ class GoldModel:
         self._files: dict[str, DataFile] = {}
         self._keys: dict[str, pa.Table] = {}
         self._incremental: Incremental | None = None
+        self._committed: Versions = {}
 
     def recover(self, silver: Silver) -> None:
         """Takes from the table's commits what it was computed from, if silver still has the changes since."""
@@ -227,13 +230,11 @@ class GoldModel:
             )
         )
         self.versions = stored if usable else None
+        self._committed = stored
         self._columns = noted.get("columns", {})
         self._incremental = self._split({name: silver.types(name) for name in self.model.sources})
-        if self._incremental is not None and self.versions is not None:
-            # Who died after the commit has not noted it: the partial aggregates go on from before it.
-            partial = self._incremental.versions
-            if set(partial) == set(stored) and all(partial[name] <= stored[name] for name in stored):
-                self.versions = partial
+        if usable and self._incremental is not None and self._incremental.goes_on_from(stored):
+            self.versions = self._incremental.versions
 
     def refresh(self, silver: Silver) -> None:
         """Brings the table to the silver versions."""
@@ -246,14 +247,14 @@ class GoldModel:
             self._replace(models.result(self._spark, self.model, self._current(silver)), versions)
         elif not images:
             if self._incremental is not None and self._incremental.versions == before:
-                self._incremental.note(versions)
+                self._incremental.note(versions, self._committed)
         elif sum(image.count for image in images.values()) > _MOST_FOLDED:
             self._forget_partials()
             self._update(images, self._current(silver), versions)
         elif not self._fold(images, silver, versions):
             self._update(images, self._current(silver), versions)
             if self._incremental is not None:
-                self._incremental.build(self._current(silver), versions)
+                self._incremental.build(self._current(silver), versions, self._committed)
         self.versions = versions
 
     def _images(self, silver: Silver, before: Versions, versions: Versions) -> dict[str, Images] | None:
@@ -293,15 +294,22 @@ class GoldModel:
         types = {name: silver.types(name) for name in self.model.sources}
         if self._incremental is None or not self._incremental.fits(types):
             self._incremental = self._split(types)
-        if self._incremental is None or self._incremental.versions != self.versions:
+        found = self._incremental
+        if found is None or dict(found.columns) != self._columns:
             return False
         changed = {name: image.changed for name, image in images.items()}
+        folded = False
         try:
-            with self._incremental.fold(changed, versions) as (keys, rows):
+            if found.versions != self.versions:
+                return False
+            with found.fold(changed, versions, lambda: self._committed) as (keys, rows):
+                folded = True
                 self._write(keys, rows, versions)
-        except PartialsError as error:
+        except Exception as error:
+            if folded and not isinstance(error, sqlite3.Error):
+                raise  # the store of the tables has failed, not the partial aggregates
             log.warning("gold.%s: its partial aggregates are made anew: %s", self.model.name, error)
-            self._incremental.forget()
+            found.forget()
             return False
         return True
 
@@ -315,6 +323,7 @@ class GoldModel:
         table.createOrReplace()
         self._columns = _columns(rows)
         self._log.note(self._noted(versions))
+        self._committed = versions
 
     def _update(
         self, images: Mapping[str, Images], current: Mapping[str, DataFrame], versions: Versions
@@ -339,6 +348,7 @@ class GoldModel:
             kept = {path: file for path, file in self._files.items() if path not in deleted}
             self._files = kept | marked | {str(add["path"]): DataFile(add) for add in adds}
             self._version = version if version == self._version + 1 else -1  # others came between
+            self._committed = versions
 
     def _follow(self) -> None:
         """Asks for the table's files, unless its last commit was made here."""
@@ -402,9 +412,9 @@ class Gold:
         self._config = config
         self._status = status
         self._tables = {table.short_name for table in config.tables}
-        self._models = [
-            _Progress(GoldModel(self._spark, config, model)) for model in models.load_all(config.gold_models)
-        ]
+        found = models.load_all(config.gold_models)
+        forget_others(config, found)
+        self._models = [_Progress(GoldModel(self._spark, config, model)) for model in found]
         self._countings = [_Counting(QualityCounts(table)) for table in config.tables if table.quality]
         self._threads = ThreadPoolExecutor(_PARALLEL_MODELS, self.name)
 

@@ -9,8 +9,9 @@ it means when a model is computed in full.
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Context, Decimal
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, DecimalType
@@ -27,7 +27,7 @@ from lakehouse import layout, values
 from lakehouse.aggregates import ARGUMENT, KEY, RESULT, SIDE, Aggregate, Split, split
 from lakehouse.config import Config
 from lakehouse.models import Model
-from lakehouse.partials import Change, Group, Lookups, Partials, Values, remove
+from lakehouse.partials import Change, Group, Lookups, Partials, PartialsError, Values, remove
 from lakehouse.values import Value
 
 _FORMAT = 1
@@ -35,11 +35,14 @@ _FORMAT = 1
 
 _PART_ROWS = 4_000_000  # that Spark gives to the driver at once
 _SLICE = 50_000  # of which Python makes values at once
-_WHOLE_NUMBERS = {"tinyint", "smallint", "int", "bigint"}
+_WHOLE_NUMBERS = {"smallint", "int", "bigint"}
 _KEPT = {*_WHOLE_NUMBERS, "boolean", "string", "date", "timestamp", "timestamp_ntz"}
 _BEFORE, _AFTER = -1, 1  # the sides: what a row counts for
+_DOUBLE_DIGITS = 15  # Spark takes the mean of decimals that fit by doubles (DecimalAggregates)
 _DIGITS = 18  # of decimals that SQLite can compare: as integers
 _WIDE = Context(prec=100)
+
+log = logging.getLogger(__name__)
 
 Types = Mapping[str, str]
 """The Spark SQL types of columns."""
@@ -79,15 +82,18 @@ class Incremental:
             name: tuple(dict.fromkeys([*config.table(name).key, *parts.columns[name]])) for name in sources
         }
         self._key = {name: len(config.table(name).key) for name in sources}
-        self._rows_as = dict[str, DataType]()
+        self._rows_as: dict[str, DataType] = {}
+        self.columns: list[tuple[str, str]] = []
+        """The columns of the model, with their types."""
         by: dict[str, set[tuple[str, ...]]] = {}
         for join in (join for joins in parts.joins for join in joins):
             by.setdefault(join.left, set()).add(join.left_columns)
             by.setdefault(join.right, set()).add(join.right_columns)
         self._joined = tuple(sorted(by))
+        told = {"format": _FORMAT, "parts": str(parts), "columns": self._columns, "sources": sources}
         self._partials = Partials(
             state_file(config, model),
-            json.dumps({"format": _FORMAT, "sources": sources, **identity}, sort_keys=True),
+            json.dumps({**told, "keys": self._key, **identity}),  # the order of columns counts
             len(parts.keys),
             parts.aggregates,
             {name: Lookups(self._columns[name], self._key[name], tuple(sorted(by[name]))) for name in by},
@@ -111,13 +117,15 @@ class Incremental:
             sources: The columns of all its silver tables.
             identity: What tells the model, and these tables, from others.
         """
-        parts = split(model, sources)
-        if parts is None:
-            return None
-        found = cls(spark, config, model, sources, parts, identity)
-        if found._means(model):
-            return found
-        found.close()
+        try:
+            parts = split(model, sources)
+            if parts is not None and _can_look_up(parts, sources):
+                found = cls(spark, config, model, sources, parts, identity)
+                if found._means(model):
+                    return found
+                found.close()
+        except Exception as error:  # who cannot be split can still be computed
+            log.warning("gold.%s: %s", model.name, error)
         remove(state_file(config, model))
         return None
 
@@ -126,22 +134,24 @@ class Incremental:
         none: dict[str, Any] = {
             name: self._spark.createDataFrame([], _schema(kinds)) for name, kinds in self._sources.items()
         }
-        try:
-            written, meant = (self._spark.sql(query, **none) for query in (self._split.whole, model.query))
-            self._rows_as = {field.name: field.dataType for field in self._present(_after(none)).schema}
-            if not self._can_keep():
-                return False
-            made = self._spark.sql(self._split.result, groups=self._spark.createDataFrame(self._groups([])))
-        except AnalysisException:
+        written, meant = (self._spark.sql(query, **none) for query in (self._split.whole, model.query))
+        self._rows_as = {field.name: field.dataType for field in self._present(_after(none)).schema}
+        if not self._can_keep():
             return False
-        return bool(_plan(written).sameResult(_plan(meant))) and _types(made) == _types(meant)
+        made = self._spark.sql(self._split.result, groups=self._groups([]))
+        self.columns = _types(made)
+        return bool(_plan(written).sameResult(_plan(meant))) and self.columns == _types(meant)
 
     def _can_keep(self) -> bool:
         kept = [self._rows_as[f"{KEY}{place}"] for place in range(len(self._split.keys))]
         kept += [self._rows_as[f"{ARGUMENT}{place}"] for place in self._partials.values]
         added = [self._rows_as[f"{ARGUMENT}{place}"] for place in self._partials.sums]
-        return all(_name(kind) in _KEPT or _digits(kind) in range(1, _DIGITS + 1) for kind in kept) and all(
-            _name(kind) in _WHOLE_NUMBERS or _digits(kind) for kind in added
+        means = {one.argument for one in self._split.aggregates if one.kind == "avg"}
+        return (
+            all(_name(kind) in _KEPT or _digits(kind) in range(1, _DIGITS + 1) for kind in kept)
+            and all(_name(kind) in _WHOLE_NUMBERS or _digits(kind) for kind in added)
+            # Spark adds doubles, which is exact for smaller ones.
+            and all(_name(self._rows_as[f"{ARGUMENT}{place}"]) != "bigint" for place in means)
         )
 
     @property
@@ -149,15 +159,26 @@ class Incremental:
         """The silver versions that the partial aggregates are of; empty when there are none."""
         return self._partials.versions
 
-    def note(self, versions: Mapping[str, int]) -> None:
+    def goes_on_from(self, committed: Mapping[str, int]) -> bool:
+        """Whether the partial aggregates are those of a table.
+
+        Args:
+            committed: The silver versions that the table says it is of. Who died after its commit has not
+                noted that: the partial aggregates are of older ones then, and the same changes come again.
+        """
+        versions = self.versions
+        same = versions.keys() == committed.keys()
+        behind = same and all(versions[name] <= committed[name] for name in versions)
+        return bool(versions) and (behind or self._partials.committed == committed)
+
+    def note(self, versions: Mapping[str, int], committed: Mapping[str, int]) -> None:
         """Takes note of versions until which none of the model's rows changed."""
         with self._partials.transaction():
-            self._partials.note(versions)
+            self._partials.note(versions, committed)
 
     def forget(self) -> None:
         """Forgets the partial aggregates."""
-        if self.versions:
-            self._partials.begin_anew()
+        self._partials.begin_anew()
 
     def close(self) -> None:
         """Closes their store."""
@@ -165,14 +186,20 @@ class Incremental:
 
     def fits(self, sources: Mapping[str, Types]) -> bool:
         """Whether the columns of silver are those that the parts were made for."""
-        return self._sources == sources
+        return _ordered(self._sources) == _ordered(sources)
 
-    def build(self, current: Mapping[str, DataFrame], versions: Mapping[str, int]) -> None:
+    def build(
+        self,
+        current: Mapping[str, DataFrame],
+        versions: Mapping[str, int],
+        committed: Mapping[str, int],
+    ) -> None:
         """Makes the partial aggregates anew.
 
         Args:
             current: The current rows of the model's silver tables.
             versions: The versions of the tables.
+            committed: Those that the model's table says it is of.
         """
         partials = self._partials
         partials.begin_anew()
@@ -197,17 +224,21 @@ class Incremental:
                 columns = list(map(layout.quoted, self._columns[name]))
                 for some in _in_parts(current[name].select(*columns), columns[: self._key[name]], parts):
                     partials.put_rows(name, _plain(some))
-            partials.note(versions)
+            partials.note(versions, committed)
 
     @contextmanager
     def fold(
-        self, changes: Mapping[str, Changed], versions: Mapping[str, int]
+        self,
+        changes: Mapping[str, Changed],
+        versions: Mapping[str, int],
+        committed: Callable[[], Mapping[str, int]],
     ) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Folds changes in; what is done in the `with` has to succeed, too.
 
         Args:
             changes: Of the silver tables that changed, the rows.
             versions: The versions of the model's silver tables that they lead to.
+            committed: Tells those that the model's table says it is of, after the `with`.
 
         Yields:
             The keys of the model's rows that may differ from what they were, and the rows of these keys.
@@ -223,7 +254,7 @@ class Incremental:
             groups = self._partials.fold(difference)
             touched = dict.fromkeys(keys for keys, _ in difference)
             yield self._names_of(touched), self._result(groups)
-            self._partials.note(versions)
+            self._partials.note(versions, committed())
 
     def _sides(self, name: str, changed: Changed) -> tuple[list[Values], list[Values]]:
         """The rows that went and those that came, but for what is the same in both."""
@@ -302,12 +333,10 @@ class Incremental:
 
     def _names_of(self, keys: Iterable[Values]) -> pa.Table:
         """Keys, as the model calls them."""
-        groups = self._groups([Group(key, (None,) * len(self._split.aggregates)) for key in keys])
-        return groups.select(range(len(self._split.keys))).rename_columns(list(self._split.keys))
+        return pa.table(self._key_columns(list(keys)), names=list(self._split.keys))
 
     def _result(self, groups: Sequence[Group]) -> pa.Table:
-        table = self._spark.createDataFrame(self._groups(groups))
-        rows = self._spark.sql(self._split.result, groups=table)
+        rows = self._spark.sql(self._split.result, groups=self._groups(groups))
         kinds = {field.name: field.dataType for field in rows.schema}
         if not all(_name(kind) in _KEPT or _digits(kind) for kind in kinds.values()):
             return rows.toArrow()
@@ -316,16 +345,29 @@ class Incremental:
         made = [_column(column, kind) for column, kind in zip(columns, kinds.values(), strict=True)]
         return pa.table(made, names=list(kinds))
 
-    def _groups(self, groups: Sequence[Group]) -> pa.Table:
+    def _key_columns(self, keys: Sequence[Values]) -> list[pa.Array]:
+        kinds = [self._rows_as[f"{KEY}{place}"] for place in range(len(self._split.keys))]
+        return [_column([key[place] for key in keys], kind) for place, kind in enumerate(kinds)]
+
+    def _groups(self, groups: Sequence[Group]) -> DataFrame:
         """Groups with their aggregates, typed as Spark types them."""
-        made: dict[str, pa.Array] = {}
-        for place in range(len(self._split.keys)):
-            kind = self._rows_as[f"{KEY}{place}"]
-            made[f"{KEY}{place}"] = _column([group.keys[place] for group in groups], kind)
+        columns = self._key_columns([group.keys for group in groups])
+        made = {f"{KEY}{place}": column for place, column in enumerate(columns)}
+        rounded: dict[str, Column] = {}
         for place, one in enumerate(self._split.aggregates):
-            kind = self._rows_as[f"{ARGUMENT}{one.argument}"]
-            made[f"{RESULT}{place}"] = _aggregated(one, [group.results[place] for group in groups], kind)
-        return pa.table(made)
+            name, kind = f"{RESULT}{place}", self._rows_as[f"{ARGUMENT}{one.argument}"]
+            made[name] = _aggregated(one, [group.results[place] for group in groups], kind)
+            if one.kind == "avg" and _digits(kind) and pa.types.is_floating(made[name].type):
+                rounded[name] = F.col(name).cast(_mean_type(kind))
+        return self._spark.createDataFrame(pa.table(made)).withColumns(rounded)
+
+
+def forget_others(config: Config, present: Iterable[Model]) -> None:
+    """Deletes the partial aggregates of models that are gone: they have rows that nobody would erase."""
+    names = {model.name for model in present}
+    for file in (config.state / "gold").glob("*.sqlite"):
+        if file.stem not in names:
+            remove(file)
 
 
 def state_file(config: Config, model: Model) -> Path:
@@ -339,16 +381,28 @@ def _aggregated(one: Aggregate, results: Sequence[Any], kind: DataType) -> pa.Ar
         return pa.array(results, pa.int64())
     if one.kind in ("min", "max"):
         return _column(results, kind)
-    if not isinstance(kind, DecimalType):
-        if one.kind == "sum":
-            return pa.array(results, pa.int64())
-        return pa.array([None if told is None else told[0] / told[1] for told in results], pa.float64())
-    more, finer = (10, 0) if one.kind == "sum" else (4, 4)
-    wider = DecimalType(min(38, kind.precision + more), min(38, kind.scale + finer))
     if one.kind == "sum":
-        return _column(results, wider)
-    shift = 10 ** (wider.scale - kind.scale)
-    return _column([None if told is None else _rounded(told[0] * shift, told[1]) for told in results], wider)
+        if not isinstance(kind, DecimalType):
+            return pa.array(results, pa.int64())
+        return _column(results, DecimalType(min(38, kind.precision + 10), kind.scale))
+    if not isinstance(kind, DecimalType) or kind.precision + 4 <= _DOUBLE_DIGITS:
+        power = 10.0 ** (kind.scale if isinstance(kind, DecimalType) else 0)
+        return pa.array([None if told is None else _mean(*told) / power for told in results], pa.float64())
+    mean = _mean_type(kind)
+    shift = 10 ** (mean.scale - kind.scale)
+    return _column([None if told is None else _rounded(told[0] * shift, told[1]) for told in results], mean)
+
+
+def _mean(total: int, count: int) -> float:
+    if abs(total) >= 1 << 53:
+        raise PartialsError(
+            "Spark takes a mean by doubles, which are not exact for a sum as large as this one"
+        )
+    return float(total) / float(count)
+
+
+def _mean_type(kind: Any) -> DecimalType:
+    return DecimalType(min(38, kind.precision + 4), min(38, kind.scale + 4))
 
 
 def _rounded(number: int, divisor: int) -> int:
@@ -416,6 +470,20 @@ def _in_parts(rows: DataFrame, by: Sequence[str], parts: int) -> Iterator[pa.Tab
         found = some.sortWithinPartitions(*by).toArrow()
         for begin in range(0, found.num_rows, _SLICE):
             yield found.slice(begin, _SLICE)
+
+
+def _can_look_up(parts: Split, sources: Mapping[str, Types]) -> bool:
+    """Whether values that are equal in a join are kept as the same."""
+    for join in (join for joins in parts.joins for join in joins):
+        for left, right in zip(join.left_columns, join.right_columns, strict=True):
+            kind = sources[join.left][left]
+            if kind != sources[join.right][right] or not (kind in _KEPT or kind.startswith("decimal")):
+                return False
+    return True
+
+
+def _ordered(sources: Mapping[str, Types]) -> dict[str, list[tuple[str, str]]]:
+    return {name: list(kinds.items()) for name, kinds in sources.items()}
 
 
 def _after(sources: Mapping[str, DataFrame]) -> dict[str, DataFrame]:

@@ -149,13 +149,24 @@ class Partials:
     @property
     def versions(self) -> Mapping[str, int]:
         """The silver versions that all this is of; empty before it has been made."""
-        found = self._db.execute("SELECT value FROM state WHERE name = 'versions'").fetchone()
+        return self._state("versions")
+
+    @property
+    def committed(self) -> Mapping[str, int]:
+        """The silver versions that the model's table said it was of then: older ones, where no row of it
+        changed since."""
+        return self._state("committed")
+
+    def note(self, versions: Mapping[str, int], committed: Mapping[str, int]) -> None:
+        """Says which silver versions all this is of, and which ones the model's table says it is of."""
+        told = {"versions": versions, "committed": committed}
+        rows = [(name, json.dumps(dict(these))) for name, these in told.items()]
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", rows)
+
+    def _state(self, name: str) -> Mapping[str, int]:
+        found = self._db.execute("SELECT value FROM state WHERE name = ?", [name]).fetchone()
         versions: dict[str, int] = json.loads(found[0]) if found else {}
         return versions
-
-    def note(self, versions: Mapping[str, int]) -> None:
-        """Says which silver versions all this is of."""
-        self._db.execute("INSERT OR REPLACE INTO state VALUES ('versions', ?)", [json.dumps(dict(versions))])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -313,7 +324,10 @@ class Partials:
         )
         # CROSS JOIN: SQLite keeps the order, and so looks rows up by the index.
         query = f"SELECT {names} FROM json_each(?) AS wanted CROSS JOIN {table} AS found WHERE {same}"
-        return self._db.execute(query, [json.dumps(list(wanted))]).fetchall()
+        listed = json.dumps(list(wanted))
+        if "\\u0000" in listed:
+            raise PartialsError("a key has the character 0, at which SQLite's JSON ends a text")
+        return self._db.execute(query, [listed]).fetchall()
 
 
 def remove(path: Path) -> None:

@@ -38,11 +38,11 @@ _SETTINGS = {
     "spark.databricks.delta.properties.defaults.checkpointInterval": "30",
     # What delta_io.Upkeep joins, and what it leaves as it is. OPTIMIZE takes files together up to the
     # greatest size, and rewrites none alone: a file of that size would keep its deleted rows. So what comes
-    # of it is bounded by rows.
-    "spark.databricks.delta.optimize.minFileSize": str(16 * 1024 * 1024),
+    # of it is bounded by rows: by so many that the smallest rows reach the least size.
+    "spark.databricks.delta.optimize.minFileSize": str(8 * 1024 * 1024),
     "spark.databricks.delta.optimize.maxFileSize": str(1024 * 1024 * 1024),
     "spark.databricks.delta.optimize.maxDeletedRowsRatio": "0.3",
-    "spark.sql.files.maxRecordsPerFile": "1000000",
+    "spark.sql.files.maxRecordsPerFile": "2000000",
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.sql.streaming.noDataProgressEventInterval": "1000",
     "spark.sql.streaming.forceDeleteTempCheckpointLocation": "true",
