@@ -265,9 +265,10 @@ def test_a_model_that_notes_no_silver_tables_is_computed_in_full(shop: Shop) -> 
 def test_models_are_computed_in_full_when_the_changes_since_then_are_gone(shop: Shop) -> None:
     shop.refresh()
     dice = random.Random(3)
+    path = shop.config.silver_path(shop.config.table("orders"))
+    shop.spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.checkpointInterval' = '10')")
     for _ in range(12):
         shop.set("orders", random_shop(dice)["orders"])
-    path = shop.config.silver_path(shop.config.table("orders"))
     for second, file in enumerate(sorted(Path(path.removeprefix("file://"), "_delta_log").glob("0*"))):
         os.utime(file, (second, second))
     delta_io.Upkeep(shop.spark, path).after_batch()
