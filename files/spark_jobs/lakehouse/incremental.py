@@ -160,16 +160,14 @@ class Incremental:
         return self._partials.versions
 
     def goes_on_from(self, committed: Mapping[str, int]) -> bool:
-        """Whether the partial aggregates are those of a table.
+        """Whether the partial aggregates are those of the model's table.
 
         Args:
-            committed: The silver versions that the table says it is of. Who died after its commit has not
-                noted that: the partial aggregates are of older ones then, and the same changes come again.
+            committed: The silver versions that the table says it is of. Who died right after its commit has
+                not noted it; to fold the same changes in again, and later ones with them, would leave out
+                the groups that the later ones set back.
         """
-        versions = self.versions
-        same = versions.keys() == committed.keys()
-        behind = same and all(versions[name] <= committed[name] for name in versions)
-        return bool(versions) and (behind or self._partials.committed == committed)
+        return bool(self.versions) and self._partials.committed == committed
 
     def note(self, versions: Mapping[str, int], committed: Mapping[str, int]) -> None:
         """Takes note of versions until which none of the model's rows changed."""
