@@ -373,6 +373,21 @@ def test_a_damaged_store_of_partial_aggregates_is_made_anew(
     assert made == ["built"]
 
 
+def test_a_query_that_cannot_be_split_is_tried_once(by_status: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def cannot(*_: Any) -> None:
+        tried.append("tried")
+
+    monkeypatch.setattr(Incremental, "of", cannot)
+    by_status.restart()
+    for number in (3, 4):
+        by_status.set("orders", orders(number))
+        by_status.refresh()
+        by_status.check()
+    assert tried == ["tried"]
+
+
 def test_of_a_model_that_is_gone_no_partial_aggregates_stay(by_status: Shop) -> None:
     folder = by_status.config.gold_models
     (folder / "by_status.sql").rename(folder / "by_state.sql")

@@ -84,7 +84,6 @@ class Split:
         whole: The query as it was understood: written anew, it must mean the same to Spark.
         keys: The names that the keys have in the model, in the order of `_key0`, ….
         aggregates: What `_result0`, … are.
-        arguments: How many arguments there are.
         columns: The columns that it reads of each table.
         joins: How rows of several tables come together: of each SELECT in it that has several.
     """
@@ -94,7 +93,6 @@ class Split:
     whole: str
     keys: tuple[str, ...]
     aggregates: tuple[Aggregate, ...]
-    arguments: int
     columns: Mapping[str, tuple[str, ...]]
     joins: tuple[tuple[Join, ...], ...]
 
@@ -158,7 +156,6 @@ def _split(model: Model, columns: _Columns) -> Split:
         whole=whole,
         keys=tuple(names),
         aggregates=tuple(aggregates),
-        arguments=len(arguments),
         columns=_read(query, columns),
         joins=joins,
     )
@@ -181,8 +178,6 @@ def _marked(query: str) -> str:
 
 def _text(query: exp.Expr) -> str:
     """The text of a query, with `{table}` again."""
-    query = query.copy()
-    # Written as no one writes: then braces can be doubled first.
     text = query.sql(dialect="spark", identify=False).replace("{", "{{").replace("}", "}}")
     for table in sorted({table.name for table in query.find_all(exp.Table)}, key=len, reverse=True):
         text = text.replace(table, f"{{{table.removeprefix(_MARK)}}}")

@@ -31,8 +31,8 @@ from lakehouse.delta_log import DataFile, TableLog
 from lakehouse.incremental import Changed, Incremental, Types, forget_others, state_file
 from lakehouse.jvm import use
 from lakehouse.latency import Sample
+from lakehouse.local_store import remove
 from lakehouse.models import Model
-from lakehouse.partials import remove
 from lakehouse.quality_counts import QualityCounts
 from lakehouse.repeatable import refuse_unrepeatable
 from lakehouse.retry import Backoff
@@ -209,6 +209,7 @@ class GoldModel:
         self._files: dict[str, DataFile] = {}
         self._keys: dict[str, pa.Table] = {}
         self._incremental: Incremental | None = None
+        self._split_for: dict[str, list[tuple[str, str]]] = {}
         self._committed: Versions = {}
 
     def recover(self, silver: Silver) -> None:
@@ -232,7 +233,7 @@ class GoldModel:
         self.versions = stored if usable else None
         self._committed = stored
         self._columns = noted.get("columns", {})
-        self._incremental = self._split({name: silver.types(name) for name in self.model.sources})
+        self._split(silver)
         if usable and self._incremental is not None and self._incremental.goes_on_from(stored):
             self.versions = self._incremental.versions
 
@@ -272,15 +273,20 @@ class GoldModel:
             return None
         return {name: image for name, image in images.items() if image.count}
 
-    def _split(self, types: Mapping[str, Types]) -> Incremental | None:
-        """The model's partial aggregates, if it can be kept up to date by such."""
+    def _split(self, silver: Silver) -> None:
+        """Opens the model's partial aggregates, if it can be kept up to date by such."""
         if self._incremental is not None:
             self._incremental.close()
+        self._split_for = self._types(silver)
         identity = {"tables": self._tables, "model": self.model.digest}
-        found = Incremental.of(self._spark, self._config, self.model, types, identity)
-        if found is None:
+        sources = {name: dict(kinds) for name, kinds in self._split_for.items()}
+        self._incremental = Incremental.of(self._spark, self._config, self.model, sources, identity)
+        if self._incremental is None:
             log.info("gold.%s: is computed anew for the keys that change", self.model.name)
-        return found
+
+    def _types(self, silver: Silver) -> dict[str, list[tuple[str, str]]]:
+        """The columns of the model's tables, in their order."""
+        return {name: list(silver.types(name).items()) for name in self.model.sources}
 
     def _forget_partials(self) -> None:
         if self._incremental is not None:
@@ -291,9 +297,8 @@ class GoldModel:
 
     def _fold(self, images: Mapping[str, Images], silver: Silver, versions: Versions) -> bool:
         """Folds changes into the partial aggregates; false: there are none that they could be folded into."""
-        types = {name: silver.types(name) for name in self.model.sources}
-        if self._incremental is None or not self._incremental.fits(types):
-            self._incremental = self._split(types)
+        if self._types(silver) != self._split_for:
+            self._split(silver)
         found = self._incremental
         if found is None or dict(found.columns) != self._columns:
             return False

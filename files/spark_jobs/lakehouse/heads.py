@@ -11,10 +11,11 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lakehouse import local_store
+from lakehouse.local_store import quoted, remove, transaction
 from lakehouse.scd2 import Key, Mark, Position, Version
 
 _MARKS = [
@@ -56,19 +57,16 @@ class Heads:
             self._db = self._open()
         except sqlite3.DatabaseError as error:
             log.warning("%s is damaged (%s) and made anew", path, error)
-            self._remove()
+            remove(self._path)
             self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        # It can be lost, it is made anew then; but not in part, with the machine's power for instance.
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
+        db = local_store.connect(self._path)
         if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             db.close()
             raise sqlite3.DatabaseError(found)
-        names = ", ".join(_quoted(name) for name in self._names[1:])
-        heads = f"heads ({_quoted(self._key)} TEXT PRIMARY KEY, {names}) WITHOUT ROWID"
+        names = ", ".join(quoted(name) for name in self._names[1:])
+        heads = f"heads ({quoted(self._key)} TEXT PRIMARY KEY, {names}) WITHOUT ROWID"
         db.execute(f"CREATE TABLE IF NOT EXISTS {heads}")
         db.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
         present = [row[1] for row in db.execute("PRAGMA table_info(heads)")]
@@ -82,11 +80,6 @@ class Heads:
         """Close the store."""
         self._db.close()
 
-    def _remove(self) -> None:
-        # The database last: to another one its log would be applied.
-        for end in ("-wal", "-shm", ""):
-            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
-
     @property
     def state(self) -> dict[str, Any]:
         """What was noted with the last change; empty when nothing is known."""
@@ -95,7 +88,7 @@ class Heads:
     def of(self, keys: Iterable[Key]) -> dict[Key, Head]:
         """The heads of some keys."""
         wanted = json.dumps([_text(key) for key in set(keys)])
-        joined = f"json_each(?) AS wanted JOIN heads ON heads.{_quoted(self._key)} = wanted.value"
+        joined = f"json_each(?) AS wanted JOIN heads ON heads.{quoted(self._key)} = wanted.value"
         query = f"SELECT {self._selected} FROM {joined}"  # noqa: S608
         return dict(map(self._head, self._db.execute(query, [wanted])))
 
@@ -112,13 +105,13 @@ class Heads:
     def begin_anew(self) -> None:
         """Forget everything; nothing of it stays on the disk, where erased rows would be found."""
         self._db.close()
-        self._remove()
+        remove(self._path)
         self._db = self._open()
 
     def put(self, heads: Iterable[tuple[Key, Head]], state: dict[str, Any]) -> None:
         """Notes heads that are new or changed, and the state that they belong to, at once."""
         into = f"INSERT OR REPLACE INTO heads VALUES ({', '.join('?' * len(self._names))})"  # noqa: S608
-        with self._transaction():
+        with transaction(self._db):
             self._db.executemany(into, (_values(key, head) for key, head in heads))
             self._db.executemany(
                 "INSERT OR REPLACE INTO state VALUES (?, ?)",
@@ -132,33 +125,19 @@ class Heads:
             places: Keys, and the rows of a file that their heads have become.
             file: The file.
         """
-        where = f"UPDATE heads SET file = ?, place = ? WHERE {_quoted(self._key)} = ?"  # noqa: S608
-        with self._transaction():
+        where = f"UPDATE heads SET file = ?, place = ? WHERE {quoted(self._key)} = ?"  # noqa: S608
+        with transaction(self._db):
             self._db.executemany(where, ((file, place, _text(key)) for key, place in places))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     @property
     def _selected(self) -> str:
-        return ", ".join(f"heads.{_quoted(name)}" for name in self._names)
+        return ", ".join(f"heads.{quoted(name)}" for name in self._names)
 
     def _head(self, values: Sequence[Any]) -> tuple[Key, Head]:
         key, file, place, number, ended = values[:5]
         began, applied = (Mark(Position(*values[at : at + 3]), *values[at + 3 : at + 6]) for at in (5, 11))
         version = Version(tuple(values[17:]), number, began, applied, applied if ended else None)
         return tuple(json.loads(key)), Head(version, file, place)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _text(key: Key) -> str:

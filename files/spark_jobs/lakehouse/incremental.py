@@ -26,8 +26,9 @@ from pyspark.sql.types import DataType, DecimalType
 from lakehouse import layout, values
 from lakehouse.aggregates import ARGUMENT, KEY, RESULT, SIDE, Aggregate, Split, split
 from lakehouse.config import Config
+from lakehouse.local_store import remove
 from lakehouse.models import Model
-from lakehouse.partials import Change, Group, Lookups, Partials, PartialsError, Values, remove
+from lakehouse.partials import Change, Group, Lookups, Partials, PartialsError, Values
 from lakehouse.values import Value
 
 _FORMAT = 1
@@ -181,10 +182,6 @@ class Incremental:
     def close(self) -> None:
         """Closes their store."""
         self._partials.close()
-
-    def fits(self, sources: Mapping[str, Types]) -> bool:
-        """Whether the columns of silver are those that the parts were made for."""
-        return _ordered(self._sources) == _ordered(sources)
 
     def build(
         self,
@@ -478,10 +475,6 @@ def _can_look_up(parts: Split, sources: Mapping[str, Types]) -> bool:
             if kind != sources[join.right][right] or not (kind in _KEPT or kind.startswith("decimal")):
                 return False
     return True
-
-
-def _ordered(sources: Mapping[str, Types]) -> dict[str, list[tuple[str, str]]]:
-    return {name: list(kinds.items()) for name, kinds in sources.items()}
 
 
 def _after(sources: Mapping[str, DataFrame]) -> dict[str, DataFrame]:

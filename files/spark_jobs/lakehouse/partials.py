@@ -15,11 +15,13 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lakehouse import local_store
 from lakehouse.aggregates import Aggregate
+from lakehouse.local_store import quoted, remove
 from lakehouse.values import Value
 
 Values = tuple[Value, ...]
@@ -110,9 +112,7 @@ class Partials:
         return db
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
+        db = local_store.connect(self._path)
         db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         return db
@@ -128,12 +128,12 @@ class Partials:
             columns = f"{keys}, value, times, PRIMARY KEY ({keys}, value)"
             db.execute(f"CREATE TABLE values{argument} ({columns}) WITHOUT ROWID")
         for name, lookups in self._tables.items():
-            key = ", ".join(map(_quoted, lookups.columns[: lookups.key]))
-            columns = ", ".join(map(_quoted, lookups.columns))
+            key = ", ".join(map(quoted, lookups.columns[: lookups.key]))
+            columns = ", ".join(map(quoted, lookups.columns))
             db.execute(f"CREATE TABLE {self._names[name]} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
             for place, by in enumerate(lookups.by):
                 if by != lookups.columns[: len(by)]:  # the primary key serves
-                    on = f"{self._names[name]} ({', '.join(map(_quoted, by))})"
+                    on = f"{self._names[name]} ({', '.join(map(quoted, by))})"
                     db.execute(f"CREATE INDEX {self._names[name]}_by{place} ON {on}")
         db.execute("CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
         db.execute("INSERT INTO state VALUES ('identity', ?)", [self._identity])
@@ -168,16 +168,9 @@ class Partials:
         versions: dict[str, int] = json.loads(found[0]) if found else {}
         return versions
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing of what is done in it."""
-        self._db.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        return local_store.transaction(self._db)
 
     def close(self) -> None:
         """Close the store."""
@@ -217,7 +210,7 @@ class Partials:
     def take_rows(self, table: str, rows: Iterable[Values]) -> None:
         """Takes rows of a joined table away."""
         lookups, gone = self._tables[table], list(rows)
-        same = " AND ".join(f"{_quoted(name)} = ?" for name in lookups.columns[: lookups.key])
+        same = " AND ".join(f"{quoted(name)} = ?" for name in lookups.columns[: lookups.key])
         keys = [row[: lookups.key] for row in gone]
         done = self._db.executemany(f"DELETE FROM {self._names[table]} WHERE {same}", keys)
         if done.rowcount != len(gone) and gone:
@@ -225,8 +218,8 @@ class Partials:
 
     def rows(self, table: str, by: Sequence[str], wanted: Iterable[Values]) -> list[Values]:
         """The rows of a joined table that have some values in some columns."""
-        names = ", ".join(f"found.{_quoted(name)}" for name in self._tables[table].columns)
-        return self._found(self._names[table], names, list(map(_quoted, by)), wanted)
+        names = ", ".join(f"found.{quoted(name)}" for name in self._tables[table].columns)
+        return self._found(self._names[table], names, list(map(quoted, by)), wanted)
 
     def fold(self, changes: Mapping[Change, int]) -> list[Group]:
         """Adds rows to groups and takes others away.
@@ -273,8 +266,7 @@ class Partials:
 
     def _fold_groups(self, deltas: Mapping[Values, Mapping[tuple[str, int], int]]) -> Iterator[Group]:
         places = [("rows", 0), *self._partials]
-        names = ", ".join(["found.*"])
-        found = self._found("groups", names, self._keys, deltas)
+        found = self._found("groups", "found.*", self._keys, deltas)
         width = len(self._keys)
         before = {row[:width]: [int(number) for number in row[width:]] for row in found}  # type: ignore[arg-type]
         after = {
@@ -330,12 +322,6 @@ class Partials:
         return self._db.execute(query, [listed]).fetchall()
 
 
-def remove(path: Path) -> None:
-    """Deletes a store; nothing of it stays on the disk, where erased rows would be found."""
-    for end in ("-wal", "-shm", ""):  # the database last: to another one its log would be applied
-        path.with_name(path.name + end).unlink(missing_ok=True)
-
-
 def _number(number: Value) -> Value:
     """A number as it is kept: one that is larger than SQLite's integers would be rounded."""
     number = int(number or 0)
@@ -344,7 +330,3 @@ def _number(number: Value) -> Value:
 
 def _arguments(aggregates: Sequence[Aggregate], *kinds: str) -> list[int]:
     return sorted({one.argument for one in aggregates if one.kind in kinds})
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
