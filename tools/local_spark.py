@@ -34,6 +34,9 @@ def session(name: str, *, memory: str, java_options: Sequence[str] = ()) -> Spar
     submit = [
         *("--master", "local[2]", "--driver-memory", memory, "--jars", ",".join(map(str, jars("spark")))),
         *("--conf", "spark.ui.enabled=false", "--conf", "spark.ui.showConsoleProgress=false"),
+        # The default for file:// starts ten processes (chmod, readlink) for a commit, which an object store
+        # does not; this one is right where one process writes a table.
+        *("--conf", "spark.delta.logStore.file.impl=io.delta.storage.LocalLogStore"),
         *("--driver-java-options", shlex.join(["-XX:+UseSerialGC", *java_options])),
     ]
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submit, "pyspark-shell"])

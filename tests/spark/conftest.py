@@ -16,7 +16,7 @@ from tools.local_kafka import Broker
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """Spark with Delta, on two cores, as the jobs set it up."""
-    session = local_spark.session("tests", memory="1500m", java_options=["-XX:TieredStopAtLevel=1"])
+    session = local_spark.session("tests", memory="1500m")
     yield session
     session.stop()
 

@@ -512,9 +512,16 @@ def test_a_version_that_others_left_without_a_checksum_is_read_by_a_job(lake: La
 
 @pytest.fixture(scope="session")
 def empty(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tables of a lake that has seen nothing, to copy: quicker than to create them."""
+    """A folder with the tables of a lake that has seen nothing, to copy: quicker than to create them.
+
+    Their logs have checksums, from which a copy is known without a job.
+    """
     folder = tmp_path_factory.mktemp("empty")
+    checksums = "spark.databricks.delta.writeChecksumFile.enabled"
+    before = str(spark.conf.get(checksums))
+    spark.conf.set(checksums, "true")
     Lake(spark, folder)
+    spark.conf.set(checksums, before)
     return folder
 
 

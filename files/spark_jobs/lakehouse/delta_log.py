@@ -396,11 +396,17 @@ class TableLog:
         return version
 
     def _begin(self, read_version: int) -> Any:
-        """A transaction that rests upon a version."""
-        transaction = self._log.startTransaction()
-        if transaction.readVersion() != read_version:
-            raise Conflict(f"{self._path} is at version {transaction.readVersion()}, not {read_version}")
-        return transaction
+        """A transaction that rests upon a version.
+
+        Of one that is known the log is not listed again; what others committed since is found by the commit.
+        """
+        snapshot = self._log.unsafeVolatileSnapshot()
+        if snapshot.version() < read_version:
+            snapshot = self._snapshot()
+        if snapshot.version() != read_version:
+            raise Conflict(f"{self._path} is at version {snapshot.version()}, not {read_version}")
+        option = self._class("scala.Option")
+        return self._log.startTransaction(option.empty(), option.apply(snapshot))
 
     def _write_checksum(self, version: int) -> None:
         """Writes the checksum file of a version just committed, from which readers know the table.
