@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -20,13 +19,12 @@ def cache() -> Path:
     return Path(os.environ.get("CDC_LAKEHOUSE_CACHE", "~/.cache/cdc-lakehouse")).expanduser()
 
 
-def session(name: str, *, memory: str, java_options: Sequence[str] = ()) -> SparkSession:
+def session(name: str, *, memory: str) -> SparkSession:
     """Starts Spark on two cores.
 
     Args:
         name: What it is called.
         memory: The heap, such as `1500m`.
-        java_options: Further options of the JVM.
 
     Raises:
         FileNotFoundError: A jar is not in the artifact cache.
@@ -37,7 +35,7 @@ def session(name: str, *, memory: str, java_options: Sequence[str] = ()) -> Spar
         # The default for file:// starts ten processes (chmod, readlink) for a commit, which an object store
         # does not; this one is right where one process writes a table.
         *("--conf", "spark.delta.logStore.file.impl=io.delta.storage.LocalLogStore"),
-        *("--driver-java-options", shlex.join(["-XX:+UseSerialGC", *java_options])),
+        *("--driver-java-options", "-XX:+UseSerialGC"),
     ]
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submit, "pyspark-shell"])
     found = spark.session(name)

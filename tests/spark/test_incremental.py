@@ -38,7 +38,13 @@ KINDS = {
         "quantity": "smallint",
         "Price": "decimal(30,4)",
     },
-    "products": {"id": "int", "name": "string", "gone": "boolean", "since": "date"},
+    "products": {
+        "id": "int",
+        "name": "string",
+        "gone": "boolean",
+        "since": "date",
+        "seen": "timestamp_ntz",
+    },
 }
 KEYS = {"orders": ("id",), "items": ("order_id", "line"), "products": ("id",)}
 MODELS = {
@@ -61,7 +67,8 @@ MODELS = {
     ),
     "three": (
         ("name",),
-        "SELECT p.name, count(*) AS n, max(p.since) AS since, sum(o.amount) AS s FROM {orders} o "
+        "SELECT p.name, count(*) AS n, max(p.since) AS since, min(p.seen) AS seen, sum(o.amount) AS s "
+        "FROM {orders} o "
         "JOIN {items} i ON o.id = i.order_id JOIN {products} p ON p.id = i.product WHERE NOT p.gone "
         "GROUP BY p.name",
     ),
@@ -128,10 +135,13 @@ class Maintained:
         self.rows = self.by_key(self.computed())
 
     def current(self) -> dict[str, DataFrame]:
-        return {
-            name: self.spark.createDataFrame(arrow(name, list(rows.values())))
-            for name, rows in self.tables.items()
-        }
+        found = {}
+        for name, rows in self.tables.items():
+            given = self.spark.createDataFrame(arrow(name, list(rows.values())))
+            found[name] = given.selectExpr(
+                *(f"CAST({column} AS {kind}) AS {column}" for column, kind in KINDS[name].items())
+            )
+        return found
 
     def computed(self) -> pa.Table:
         sources: dict[str, Any] = self.current()
@@ -189,6 +199,7 @@ def some_rows(dice: random.Random, name: str) -> Rows:
             maybe(dice.choice(["a", "b"])),
             maybe(dice.randrange(2)),
             maybe(20_000 + dice.randrange(3)),
+            maybe(1_772_000_000_000_000 + dice.randrange(3)),
         )
 
     found = [row(number) for number in range(14) if dice.random() < 0.7]

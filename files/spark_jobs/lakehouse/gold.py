@@ -29,7 +29,7 @@ from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import DataFile, TableLog
 from lakehouse.incremental import Changed, Incremental, Types, forget_others, state_file
-from lakehouse.jvm import use
+from lakehouse.jvm import frame, use
 from lakehouse.latency import Sample
 from lakehouse.local_store import remove
 from lakehouse.models import Model
@@ -78,7 +78,7 @@ class Images:
     def kept(self) -> DataFrame:
         """The rows, with `_change_type`."""
         few = isinstance(self._images, pa.Table)
-        return self._spark.createDataFrame(self._images) if few else self._images
+        return frame(self._spark, self._images) if few else self._images
 
     @property
     def rows(self) -> DataFrame:
@@ -340,7 +340,7 @@ class GoldModel:
             return
         changed = {name: image.rows for name, image in images.items()}
         found = models.affected_keys(self._spark, self.model, changed, current).toArrow()
-        keys = self._spark.createDataFrame(found)
+        keys = frame(self._spark, found)
         self._write(found, models.restricted(everything, keys).coalesce(1).toArrow(), versions)
 
     def _write(self, keys: pa.Table, rows: pa.Table, versions: Versions) -> None:

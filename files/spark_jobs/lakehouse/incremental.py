@@ -26,6 +26,7 @@ from pyspark.sql.types import DataType, DecimalType
 from lakehouse import layout, values
 from lakehouse.aggregates import ARGUMENT, KEY, RESULT, SIDE, Aggregate, Split, split
 from lakehouse.config import Config
+from lakehouse.jvm import frame
 from lakehouse.local_store import remove
 from lakehouse.models import Model
 from lakehouse.partials import Change, Group, Lookups, Partials, PartialsError, Values
@@ -84,6 +85,7 @@ class Incremental:
         }
         self._key = {name: len(config.table(name).key) for name in sources}
         self._rows_as: dict[str, DataType] = {}
+        self._result_as: dict[str, DataType] = {}
         self.columns: list[tuple[str, str]] = []
         """The columns of the model, with their types."""
         by: dict[str, set[tuple[str, ...]]] = {}
@@ -140,6 +142,7 @@ class Incremental:
         if not self._can_keep():
             return False
         made = self._spark.sql(self._split.result, groups=self._groups([]))
+        self._result_as = {field.name: field.dataType for field in made.schema}
         self.columns = _types(made)
         return bool(_plan(written).sameResult(_plan(meant))) and self.columns == _types(meant)
 
@@ -307,14 +310,18 @@ class Incremental:
             sources[name] = self._frame(name, [(*row, side) for side, rows in parts for row in rows])
         keys = len(self._split.keys)
         counted: Counter[Change] = Counter()
-        for *row, side in _collected(self._present(sources)):
+        for *row, side in _collected(self._spark, self._present_rows, self._rows_as, sources):
             counted[tuple(row[:keys]), tuple(row[keys:])] += int(side or 0)
         return {change: net for change, net in counted.items() if net}
 
-    def _present(self, sources: Mapping[str, Any]) -> DataFrame:
+    @property
+    def _present_rows(self) -> str:
         """What the part below the aggregates gives, without rows of no key."""
-        rows = self._spark.sql(self._split.rows, **sources)
-        return rows.dropna(subset=[f"{KEY}{place}" for place in range(len(self._split.keys))])
+        known = " AND ".join(f"{KEY}{place} IS NOT NULL" for place in range(len(self._split.keys)))
+        return f"SELECT * FROM ({self._split.rows}) WHERE {known}"  # noqa: S608
+
+    def _present(self, sources: Mapping[str, Any]) -> DataFrame:
+        return self._spark.sql(self._present_rows, **sources)
 
     def _frame(self, name: str, rows: Sequence[Values]) -> DataFrame:
         """Rows of a table, each with its side."""
@@ -324,18 +331,18 @@ class Incremental:
             values.to_arrow(column, values.arrow_type(kind))
             for column, kind in zip(columns, kinds.values(), strict=True)
         ]
-        return self._spark.createDataFrame(pa.table(made, names=list(kinds)))
+        return frame(self._spark, pa.table(made, names=list(kinds)))
 
     def _names_of(self, keys: Iterable[Values]) -> pa.Table:
         """Keys, as the model calls them."""
         return pa.table(self._key_columns(list(keys)), names=list(self._split.keys))
 
     def _result(self, groups: Sequence[Group]) -> pa.Table:
-        rows = self._spark.sql(self._split.result, groups=self._groups(groups))
-        kinds = {field.name: field.dataType for field in rows.schema}
+        sources: dict[str, Any] = {"groups": self._groups(groups)}
+        kinds = self._result_as
         if not all(_name(kind) in _KEPT or _digits(kind) for kind in kinds.values()):
-            return rows.toArrow()
-        found = _collected(rows)
+            return self._spark.sql(self._split.result, **sources).toArrow()
+        found = _collected(self._spark, self._split.result, kinds, sources)
         columns = zip(*found, strict=True) if found else [()] * len(kinds)
         made = [_column(column, kind) for column, kind in zip(columns, kinds.values(), strict=True)]
         return pa.table(made, names=list(kinds))
@@ -354,7 +361,8 @@ class Incremental:
             made[name] = _aggregated(one, [group.results[place] for group in groups], kind)
             if one.kind == "avg" and _digits(kind) and pa.types.is_floating(made[name].type):
                 rounded[name] = F.col(name).cast(_mean_type(kind))
-        return self._spark.createDataFrame(pa.table(made)).withColumns(rounded)
+        found = frame(self._spark, pa.table(made))
+        return found.withColumns(rounded) if rounded else found
 
 
 def forget_others(config: Config, present: Iterable[Model]) -> None:
@@ -430,10 +438,16 @@ def _stored(rows: pa.Table) -> list[Values]:
     return list(zip(*columns, strict=True))
 
 
-def _collected(rows: DataFrame) -> list[Values]:
-    """Few rows, as `_stored` gives them. `toArrow` would run a job for what the driver has already."""
-    kinds = {field.name: field.dataType for field in rows.schema}
-    found = rows.select(*(_raw(F.col(layout.quoted(name)), kind) for name, kind in kinds.items())).collect()
+def _collected(
+    spark: SparkSession, query: str, kinds: Mapping[str, DataType], sources: Mapping[str, Any]
+) -> list[Values]:
+    """What a query gives, few rows with columns of these types, as `_stored` gives them.
+
+    `toArrow` would run a job for what the driver has already.
+    """
+    columns = ", ".join(_raw(layout.quoted(name), kind) for name, kind in kinds.items())
+    columns = columns.replace("{", "{{").replace("}", "}}")  # which mean something to spark.sql()
+    found = spark.sql(f"SELECT {columns} FROM ({query})", **sources).collect()  # noqa: S608
     scales = {place: kind.scale for place, kind in enumerate(kinds.values()) if isinstance(kind, DecimalType)}
     if not scales:
         return [tuple(row) for row in found]
@@ -446,15 +460,15 @@ def _collected(rows: DataFrame) -> list[Values]:
     ]
 
 
-def _raw(column: Column, kind: DataType) -> Column:
+def _raw(column: str, kind: DataType) -> str:
     """A column as integers or texts, which mean the same in Python in every time zone."""
     match _name(kind):
         case "date":
-            return F.unix_date(column)
+            return f"unix_date({column})"
         case "timestamp" | "timestamp_ntz":
-            return F.unix_micros(column.cast("timestamp"))
+            return f"unix_micros(CAST({column} AS timestamp))"
         case "boolean":
-            return column.cast("int")
+            return f"CAST({column} AS int)"
     return column
 
 

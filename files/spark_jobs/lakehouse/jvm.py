@@ -1,10 +1,14 @@
-"""Classes of the JVM."""
+"""What is asked of the JVM itself, with few messages: each takes as long as a thousand lines of Python."""
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from typing import Any
 
-from pyspark.sql import SparkSession
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 
 def java_class(spark: SparkSession, name: str) -> Any:
@@ -13,7 +17,27 @@ def java_class(spark: SparkSession, name: str) -> Any:
     Asked for by `spark._jvm.org.apache…`, the JVM looks through every jar for a class at each dot, at each
     use: a twelfth of what the pipeline did under light traffic.
     """
-    return getattr(spark._jvm, name)
+    return _class(spark._jvm, name)
+
+
+@cache
+def _class(jvm: Any, name: str) -> Any:
+    return getattr(jvm, name)
+
+
+def frame(spark: SparkSession, rows: pa.Table) -> DataFrame:
+    """Rows as Spark has them; times without a zone stay such.
+
+    `createDataFrame` asks for a dozen settings first, with forty messages instead of six.
+    """
+    python = java_class(spark, "org.apache.spark.sql.api.python.PythonSQLUtils")
+    with tempfile.NamedTemporaryFile(dir=spark.sparkContext._temp_dir, suffix=".arrow") as file:
+        with pa.ipc.new_stream(file, rows.schema) as stream:
+            stream.write_table(rows)
+        file.flush()
+        batches = python.readArrowStreamFromFile(file.name)
+    schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+    return DataFrame(python.toDataFrame(batches, schema.json(), spark._jsparkSession), spark)
 
 
 def use(spark: SparkSession, pool: str) -> None:

@@ -20,6 +20,7 @@ from lakehouse import columns, delta_io, envelope, gold, literals, models, reten
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
 from lakehouse.events import ERASED_END, Events, WiderColumn, ends_snapshot
+from lakehouse.jvm import frame
 from lakehouse.scd2 import Key
 
 REBUILD, ERASE = "rebuild.json", "erase.json"
@@ -75,7 +76,7 @@ def judge_again(spark: SparkSession, config: Config) -> None:
         same = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in _PLACE)
         sets = ", ".join(f"`{name}` = batch.`{name}`" for name in batch.column_names if name not in _PLACE)
         with retention.changeable(spark, config):
-            merged = spark.createDataFrame(batch)
+            merged = frame(spark, batch)
             delta_io.merge(spark, config.bronze_path, merged, same, f"WHEN MATCHED THEN UPDATE SET {sets}")
 
 

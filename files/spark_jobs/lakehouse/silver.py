@@ -29,7 +29,7 @@ from lakehouse.config import Config, Table
 from lakehouse.cursor import Cursor
 from lakehouse.delta_log import TableLog
 from lakehouse.events import COLUMNS, good
-from lakehouse.jvm import use
+from lakehouse.jvm import frame, use
 from lakehouse.layout import HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 from lakehouse.retry import Backoff
 from lakehouse.scd2 import Key, OutOfOrder
@@ -119,7 +119,7 @@ def delete(spark: SparkSession, config: Config, table: Table, keys: Collection[K
         for name, column in zip(table.key, by_column, strict=True)
     }
     same = " AND ".join(f"target.{quoted(name)} = batch.{quoted(name)}" for name in told)
-    delta_io.merge(spark, path, spark.createDataFrame(pa.table(told)), same, "WHEN MATCHED THEN DELETE")
+    delta_io.merge(spark, path, frame(spark, pa.table(told)), same, "WHEN MATCHED THEN DELETE")
 
 
 def _with_stats(table: Table) -> list[str]:

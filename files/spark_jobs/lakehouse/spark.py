@@ -24,8 +24,8 @@ _SETTINGS = {
     # the CPU time of micro-batches, measured. The operators stay compiled, more than Spark keeps by itself.
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.cache.maxEntries": "2000",
-    # Each call that makes a column would tell the JVM the line it is made in: of 3,500 messages between Python
-    # and the JVM in a batch of gold, 800.
+    # Each call that makes a column would tell the JVM the line it is made in: a quarter of the messages
+    # between Python and the JVM in a batch of gold.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
