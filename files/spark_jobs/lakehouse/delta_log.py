@@ -135,6 +135,11 @@ class TableLog:
         return int(self._snapshot().version())
 
     @property
+    def known_version(self) -> int:
+        """The newest version that this process knows of, its own commits among them; costs nothing."""
+        return int(self._log.unsafeVolatileSnapshot().version())
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """What the last commit of `commit` said; empty when there was none."""
         domains = self._collections.asJava(self._log.unsafeVolatileSnapshot().domainMetadata())

@@ -27,7 +27,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import delta_io, latency, layout, models, pace, pgtypes, values
 from lakehouse.config import Config, Table
-from lakehouse.delta_log import DataFile, TableLog
+from lakehouse.delta_log import Conflict, DataFile, TableLog
 from lakehouse.incremental import Changed, Incremental, Types, forget_others, state_file
 from lakehouse.jvm import frame, use
 from lakehouse.latency import Sample
@@ -345,9 +345,17 @@ class GoldModel:
 
     def _write(self, keys: pa.Table, rows: pa.Table, versions: Versions) -> None:
         """Writes rows in place of those that have the keys."""
-        self._follow()
-        deleted = self._rows_of(keys)
         adds = [self._log.write(rows, {}, self.model.keys)] if rows.num_rows else []
+        try:
+            self._follow(self._log.known_version)
+            self._commit(adds, keys, versions)
+        except Conflict as conflict:  # others have changed the table
+            log.info("gold.%s: %s; trying again", self.model.name, conflict)
+            self._follow(self._log.version)
+            self._commit(adds, keys, versions)
+
+    def _commit(self, adds: list[dict[str, Any]], keys: pa.Table, versions: Versions) -> None:
+        deleted = self._rows_of(keys)
         if adds or deleted:
             version, marked = self._log.commit(adds, [], deleted, self._noted(versions), self._version)
             kept = {path: file for path, file in self._files.items() if path not in deleted}
@@ -355,9 +363,8 @@ class GoldModel:
             self._version = version if version == self._version + 1 else -1  # others came between
             self._committed = versions
 
-    def _follow(self) -> None:
+    def _follow(self, version: int) -> None:
         """Asks for the table's files, unless its last commit was made here."""
-        version = self._log.version
         if version != self._version:
             self._version = version
             self._files = {file.path: file for file in self._log.files({})}
