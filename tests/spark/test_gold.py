@@ -16,7 +16,7 @@ import pytest
 from lakehouse import config, delta_io, models, pipeline, requests
 from lakehouse.config import Column, Config, Table
 from lakehouse.delta_log import TableLog
-from lakehouse.gold import Gold, GoldError, Silver, forget
+from lakehouse.gold import Gold, GoldError, GoldModel, Silver, forget
 from lakehouse.incremental import Incremental, state_file
 from lakehouse.layout import quoted
 from lakehouse.status import Status
@@ -351,6 +351,37 @@ def test_partial_aggregates_outlive_a_restart(by_status: Shop, monkeypatch: pyte
     by_status.refresh()
     by_status.restart()
     by_status.set("orders", orders(5))
+    by_status.refresh()
+    by_status.check()
+    assert not made
+
+
+@pytest.mark.parametrize("at", ["_rows_of", "_commit"])
+def test_files_that_are_joined_while_gold_writes_are_no_failure(
+    by_status: Shop, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Whether gold hears of it before its commit or by it."""
+    made = builds(monkeypatch)
+    owner: Any = GoldModel if at == "_rows_of" else TableLog
+    work = getattr(owner, at)
+
+    def join_first(*given: Any) -> Any:
+        monkeypatch.setattr(owner, at, work)
+        by_status.spark.sql(f"OPTIMIZE delta.`{path}`")
+        return work(*given)
+
+    (model,) = models.load_all(by_status.config.gold_models)
+    path = by_status.config.gold_path(model.name)
+    void = orders(9, status="void")[-1:]
+    by_status.set("orders", [*orders(2), *void])
+    by_status.refresh()
+    before = delta_io.latest_version(by_status.spark, path)
+    by_status.set("orders", [*orders(7), *void])
+    monkeypatch.setattr(owner, at, join_first)
+    by_status.refresh()
+    assert delta_io.latest_version(by_status.spark, path) == before + 2
+    by_status.check()
+    by_status.set("orders", orders(9))
     by_status.refresh()
     by_status.check()
     assert not made
