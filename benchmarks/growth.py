@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,7 @@ from statistics import median
 import orjson
 import pyarrow as pa
 from lakehouse import bronze, pipeline
-from lakehouse.config import Config, Table
+from lakehouse.config import Config
 from lakehouse.delta_log import TableLog
 from lakehouse.envelope import RECORDS, Envelopes
 from lakehouse.silver import Silver
@@ -25,7 +25,7 @@ from pyspark.sql import SparkSession
 
 from benchmarks.lake import Lake, WrongResultError, scratch
 from benchmarks.measure import Measure, cost
-from benchmarks.shop import EPOCH, TOPIC_PREFIX, Change, Shop
+from benchmarks.shop import EPOCH, Change, Shop
 
 _TABLES = (3, 10, 30)
 _HISTORY = 30_000
@@ -53,15 +53,12 @@ def _batches(spark: SparkSession, folder: Path, number: int) -> list[float]:
     tables = tuple(replace(orders, name=f"public.orders_{place:02}") for place in range(number))
     config = replace(like.config, storage=f"file://{folder}/many", tables=tables, state=folder / "many-state")
     pipeline.create_tables(spark, config)
-    log, silver, shop = (
-        TableLog(spark, config.bronze_path),
-        Silver(spark, config, Status(("silver",))),
-        Shop(),
-    )
+    log, shop = TableLog(spark, config.bronze_path), Shop()
+    silver = Silver(spark, config, Status(("silver",)))
     spent = []
     for batch in range(1 + _WARM_UP + _RUNS):
         changes = shop.batch(recent=0.0) if batch else shop.history(_HISTORY)
-        log.append(_events(shop, changes, tables), bronze.STATS, {"writer": "benchmark"}, log.version)
+        log.append(_events(shop, changes, config), bronze.STATS, {"writer": "benchmark"}, log.version)
         with cost(folder) as one:
             if not silver.step(threading.Event()):
                 raise WrongResultError("silver failed")
@@ -71,18 +68,17 @@ def _batches(spark: SparkSession, folder: Path, number: int) -> list[float]:
     return spent
 
 
-def _events(shop: Shop, changes: Iterable[Change], tables: Sequence[Table]) -> pa.Table:
+def _events(shop: Shop, changes: Iterable[Change], config: Config) -> pa.Table:
     """Changes of orders as such of the tables, shared out by the key."""
     told = shop.records(change for change in changes if change[0] == "orders").to_pydict()
-    to = [tables[orjson.loads(key)["order_id"] % len(tables)] for key in told["key"]]
-    told["topic"] = [f"{TOPIC_PREFIX}.{table.name}" for table in to]
-    named = ((f'"table":"{table.short_name}"').encode() for table in to)
+    to = [config.tables[orjson.loads(key)["order_id"] % len(config.tables)] for key in told["key"]]
+    told["topic"] = [config.kafka.topic(table) for table in to]
     told["value"] = [
-        value.replace(b'"table":"orders"', name) for value, name in zip(told["value"], named, strict=True)
+        value.replace(b'"table":"orders"', f'"table":"{table.short_name}"'.encode())
+        for value, table in zip(told["value"], to, strict=True)
     ]
-    by_topic = {f"{TOPIC_PREFIX}.{table.name}": table for table in tables}
     records = pa.table(told, schema=RECORDS)
-    return Envelopes(by_topic).bronze_rows(records, dict.fromkeys(by_topic, EPOCH), 0)
+    return Envelopes(config.topics).bronze_rows(records, dict.fromkeys(config.topics, EPOCH), 0)
 
 
 def _check(spark: SparkSession, config: Config, shop: Shop) -> None:
