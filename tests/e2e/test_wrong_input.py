@@ -146,6 +146,25 @@ def test_a_snapshot_of_an_empty_table(lab: Lab) -> None:
         lab.psql("drop table public.nothing")
 
 
+@pytest.mark.parametrize(
+    ("playbook", "asked"),
+    [
+        ("erase", {"erase_rows": {"public.fresh": [{"x": 1}]}}),
+        ("resnapshot", {"resnapshot_tables": ["public.fresh"]}),
+    ],
+)
+def test_a_table_that_is_declared_and_not_deployed(lab: Lab, playbook: str, asked: dict[str, object]) -> None:
+    lab.psql("create table public.fresh (x int primary key); insert into public.fresh values (1), (2)")
+    lab.psql("grant select on public.fresh to cdc")
+    try:
+        tables = [{"name": "public.orders"}, {"name": "public.fresh"}]
+        said = refused(lab, "-e", json.dumps(asked | {"lakehouse_tables": tables}), playbook=playbook)
+        assert f"{next(iter(asked))} has public.fresh" in said
+        assert "Run site.yml first" in said
+    finally:
+        lab.psql("drop table public.fresh")
+
+
 @pytest.mark.long
 def test_two_tables_that_would_have_one_view(lab: Lab) -> None:
     tables = [{"name": "public.orders"}, {"name": "public.orders_history"}]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from concurrent.futures import wait
 from pathlib import Path
+from unittest.mock import Mock
 
 import deliveries
 import pytest
@@ -11,6 +14,7 @@ from chain import Chain, changes
 from deliveries import EPOCH, TOPIC
 from lakehouse import bronze
 from lakehouse.bronze import Bronze, TopicState
+from lakehouse.delta_io import Upkeep
 from lakehouse.delta_log import Conflict, TableLog
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, SparkSession
@@ -85,6 +89,40 @@ def test_it_goes_on_after_its_files_were_joined(lake: Lake) -> None:
     lake.spark.sql(f"OPTIMIZE delta.`{lake.config.bronze_path}`")
     append(lake, layer, RECORDS[2])
     assert offsets(lake) == [0, 1, 2]
+
+
+def test_batches_do_not_wait_while_files_are_joined(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches_are_done, join = threading.Event(), Upkeep._join
+
+    def slow(upkeep: Upkeep) -> None:
+        assert batches_are_done.wait(60)
+        join(upkeep)
+
+    monkeypatch.setattr(Upkeep, "FILES", 1)
+    monkeypatch.setattr(Upkeep, "_join", slow)
+    layer = start(lake)
+    append(lake, layer, RECORDS[0])
+    append(lake, layer, RECORDS[1])
+    assert offsets(lake) == [0, 1]
+    batches_are_done.set()
+    assert layer._kept is not None
+    layer._kept.result()
+    append(lake, layer, RECORDS[2])
+    assert offsets(lake) == [0, 1, 2]
+    history = lake.spark.sql(f"DESCRIBE HISTORY delta.`{lake.config.bronze_path}`").collect()
+    assert "OPTIMIZE" in [row.operation for row in history]
+
+
+def test_it_stops_when_files_cannot_be_joined(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Upkeep, "FILES", 1)
+    monkeypatch.setattr(Upkeep, "_join", Mock(side_effect=OSError("the disk is full")))
+    layer = start(lake)
+    append(lake, layer, RECORDS[0])
+    assert layer._kept is not None
+    wait([layer._kept])
+    with pytest.raises(OSError, match="the disk is full"):
+        append(lake, layer, RECORDS[1])
+    assert offsets(lake) == [0, 1]
 
 
 def test_it_stops_when_somebody_else_added_rows(lake: Lake) -> None:
