@@ -1,7 +1,8 @@
 """Runs the benchmarks: `make bench`.
 
 Each is a module with `run(spark)`, which gives measures. They are told on the screen, in
-build/bench/results.json as `measures`, and plotted in build/bench/results.html.
+build/bench/results.json as `measures`, and plotted in build/bench/results.html; those of a benchmark that
+is done also when a later one fails.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tools import local_spark
 
 BENCHMARKS = (scd2, chain, cost_of_history, growth, lab)
 _RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench" / "results.json"
+_PLOTS = _RESULTS.with_suffix(".html")
 
 
 def main() -> None:
@@ -28,13 +30,16 @@ def main() -> None:
     for benchmark in BENCHMARKS:
         print((benchmark.__doc__ or "").partition("\n")[0], flush=True)
         measures += benchmark.run(spark)
+        _write(measures)
     spark.stop()
+    print(f"\n{table(measures)}\n\n{_RESULTS}, {_PLOTS}, after {time.monotonic() - began:.0f} s")
+
+
+def _write(measures: list[Measure]) -> None:
     _RESULTS.parent.mkdir(parents=True, exist_ok=True)
     told = {"measures": [measure.as_json() for measure in measures]}
     _RESULTS.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    shown = _RESULTS.with_suffix(".html")
-    shown.write_text(page(measures), encoding="utf-8")
-    print(f"\n{table(measures)}\n\n{_RESULTS}, {shown}, after {time.monotonic() - began:.0f} s")
+    _PLOTS.write_text(page(measures), encoding="utf-8")
 
 
 if __name__ == "__main__":
