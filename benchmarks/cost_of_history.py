@@ -1,9 +1,9 @@
 """What a batch of 1,000 changes costs against a long history and against a short one.
 
-Both lakehouses take batches in turn, in one warm JVM. Four of five changes are new orders and new states of
-the newest 2 % of orders, as in a shop, the others new states of any older one; then all are of any age.
-A run is one batch, of which silver and gold are measured apart. Of gold fewer are run. A longer history is
-more days, so the same changes touch more rows of gold there; how many bytes each of them takes is told, too.
+Both lakehouses take batches in turn, in one warm JVM: at first such as touch the same in both, new orders and
+new states of the last day's; then new states of orders of any age, which in a longer history belong to more
+days and customers, and so touch more rows of gold: how many bytes each of them takes is told, too. A run is
+one batch, of which silver and gold are measured apart. Of gold fewer are run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from benchmarks.lake import Lake, with_history
 from benchmarks.measure import Cost, Measure, cost
 
 LONG, SHORT = 5_000_000, 20_000
-RECENT, ANY_AGE = 0.8, 0.0
 _WARM_UP = 3
 _RUNS = 15  # of silver: each leaves two files in orders, and when 30 have come they are joined
 _GOLD_RUNS = 5
@@ -39,19 +38,19 @@ def run(spark: SparkSession) -> Iterator[Measure]:
         lakes = {rows: stack.enter_context(with_history(spark, rows)) for rows in (LONG, SHORT)}
         files = lakes[LONG].files("orders")
         yield Measure(f"files of orders, {LONG:,} rows of history", "files", [files], at_least=100)
-        for kind, recent in (("", RECENT), (" of any age", ANY_AGE)):
-            costs = _batches(lakes, recent, warm_up=0 if kind else _WARM_UP)
+        for kind, of_any_age in (("", False), (" of any age", True)):
+            costs = _batches(lakes, of_any_age, warm_up=0 if kind else _WARM_UP)
             for layer in ("silver", "gold"):
                 long, short = (getattr(costs[rows], layer) for rows in (LONG, SHORT))
                 yield from _told(f"{layer}, 1,000 changes{kind}", long, short)
 
 
-def _batches(lakes: dict[int, Lake], recent: float, warm_up: int) -> dict[int, _Costs]:
+def _batches(lakes: dict[int, Lake], of_any_age: bool, warm_up: int) -> dict[int, _Costs]:
     costs = {rows: _Costs() for rows in lakes}
     for number in range(warm_up + _RUNS):
         print(f"\r  batch {number + 1} of {warm_up + _RUNS}", end="", flush=True)
         for rows, lake in lakes.items():
-            lake.tell(lake.shop.batch(recent=recent))
+            lake.tell(lake.shop.batch(of_any_age=of_any_age))
             with cost(lake.folder) as silver:
                 lake.silver()
             if number >= warm_up:

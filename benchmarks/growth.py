@@ -57,7 +57,7 @@ def _batches(spark: SparkSession, folder: Path, number: int) -> list[float]:
     silver = Silver(spark, config, Status(("silver",)))
     spent = []
     for batch in range(1 + _WARM_UP + _RUNS):
-        changes = shop.batch(recent=0.0) if batch else shop.history(_HISTORY)
+        changes = shop.batch(of_any_age=True) if batch else shop.history(_HISTORY)
         log.append(_events(shop, changes, config), bronze.STATS, {"writer": "benchmark"}, log.version)
         with cost(folder) as one:
             if not silver.step(threading.Event()):

@@ -96,7 +96,7 @@ def _batches(spark: SparkSession, shop: Shop, events: pa.Table) -> tuple[dict[st
             contender.take(events)
         for number in range(_WARM_UP + _RUNS):
             print(f"\r  batch {number + 1} of {_WARM_UP + _RUNS}", end="", flush=True)
-            told.append(_orders(shop, shop.batch(recent=0.0)))
+            told.append(_orders(shop, shop.batch(of_any_age=True)))
             for name, contender in running.items():
                 gc.collect()
                 with cost(folders[name]) as spent:

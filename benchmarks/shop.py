@@ -3,7 +3,7 @@
 Every value follows from the row's number, so that a row can be told again without being remembered. The
 shop takes 2,500 orders a day, of one or two items. An order is placed, paid, shipped and at last delivered,
 when the next 2 % of all orders have come: the newest 2 % are under way. A new customer comes with every tenth
-order; the products stay. A longer history is more days, not busier ones.
+order, and the newest 100 are who order; the products stay. A longer history is more days, not busier ones.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ _STEPS = (("paid", 5), ("shipped", 10), ("delivered", 20))
 
 _OPENED = datetime(2025, 1, 1, tzinfo=UTC)
 _OPENED_AT = int(_OPENED.timestamp()) * 1_000_000
-_BETWEEN_ORDERS = 86_400_000_000 // 2500  # microseconds
+_ORDERS_A_DAY = 2500
+_BETWEEN_ORDERS = 86_400_000_000 // _ORDERS_A_DAY  # microseconds
+_WHO_ORDER = 100
 _COUNTRIES = ("AT", "BE", "CH", "DE", "DK", "ES", "FR", "IT", "NL", "NO", "PL", "PT", "SE")
 _CATEGORIES = ("books", "garden", "kitchen", "music", "office", "sports", "toys")
 
@@ -126,24 +128,22 @@ class Shop:
                     at = _moment(number)
                     yield "orders", "u", _order(number - later, status, at), at
 
-    def batch(self, *, recent: float) -> Iterator[Change]:
+    def batch(self, *, of_any_age: bool = False) -> Iterator[Change]:
         """The next 1,000 changes.
 
         Args:
-            recent: The share of them that are 200 new orders with items and customers, and new states of the
-                newest 2 % of orders, at least the newest 1,000; the others, or with 0 all, are new states of
-                older orders.
+            of_any_age: Whether they are new states of any orders. Otherwise they are 200 new orders with
+                items and customers, and new states of the last day's orders: what they touch is the same
+                however long the history is.
         """
         self.batches += 1
         dice = random.Random(f"batch {self.batches}")  # noqa: S311
-        before, newest = self.orders, range(self.orders - max(1000, self.orders // 50) + 1, self.orders + 1)
-        new = range(before + 1, before + 201) if recent else ()
+        new = range(0) if of_any_age else range(self.orders + 1, self.orders + 201)
         placed = [change for number in new for change in self._place(number)]
         yield from placed
-        of_newest = dice.sample(newest, round(1000 * recent) - len(placed))
-        of_others = dice.sample(range(1, newest.start), 1000 - len(placed) - len(of_newest))
+        first = 1 if of_any_age else max(1, self.orders - _ORDERS_A_DAY + 1)
         at = _moment(self.orders) + self.batches
-        for number in of_newest + of_others:
+        for number in dice.sample(range(first, self.orders + 1), 1000 - len(placed)):
             yield "orders", "u", _order(number, dice.choice(("delivered", "returned")), at), at
 
     def _place(self, number: int) -> Iterator[Change]:
@@ -230,7 +230,8 @@ def _price(product: int) -> str:
 
 
 def _order(number: int, status: str, updated: int) -> Row:
-    customer = 1 + _chance(number, 4) % ((number - 1) // 10 + 1)
+    newest = (number - 1) // 10 + 1
+    customer = newest - _chance(number, 4) % min(newest, _WHO_ORDER)
     note = "please leave it with the neighbour" if _chance(number, 5) % 8 == 0 else None
     told = {"order_id": number, "customer_id": customer, "status": status, "currency": "EUR", "note": note}
     told["amount"] = _money(199 + _chance(number, 6) % 50_000)

@@ -67,4 +67,4 @@ def told(shop: Shop, changes: Iterator[Change]) -> Iterator[tuple[str, bytes, by
 
 
 def _changes(shop: Shop) -> Iterator[Change]:
-    return chain.from_iterable(shop.batch(recent=0.8) for _ in repeat(None))
+    return chain.from_iterable(shop.batch() for _ in repeat(None))
