@@ -46,10 +46,11 @@ def eventually(what: str, true: Callable[[], bool]) -> None:
 def test_files_stay_few_and_the_log_stays_short(spark: SparkSession, chain: Chain) -> None:
     most: Counter[str] = Counter()
     sent: list[float] = []
+    events = changes(1, 2 * BATCHES)
     pipeline.create_tables(spark, chain.config)
     with local_layers.running(spark, chain.config, Status(LAYERS), LAYERS) as status:
         for number in range(BATCHES):
-            chain.send(changes(number, 2))
+            chain.send(events[2 * number : 2 * number + 2])
             sent.append(time.time())
             eventually("silver", lambda: has(status, "silver", sent[-1]))
             most |= Counter(status.as_json()["files"])
