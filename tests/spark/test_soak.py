@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,16 +51,18 @@ def test_files_stay_few_and_the_log_stays_short(spark: SparkSession, chain: Chai
     pipeline.create_tables(spark, chain.config)
     with local_layers.running(spark, chain.config, Status(LAYERS), LAYERS) as status:
         for number in range(BATCHES):
+            before = batches(status)
             chain.send(events[2 * number : 2 * number + 2])
             sent.append(time.time())
-            eventually("silver", lambda: has(status, "silver", sent[-1]))
+            eventually("silver", partial(has_done, status, before + 1))
             most |= Counter(status.as_json()["files"])
             if number % 100 == 99:
                 print(f"{number + 1} of {BATCHES} batches: {dict(most)}", flush=True)
-        eventually("gold", lambda: has(status, "gold", sent[-1]))
+        for layer in LAYERS:
+            eventually(layer, partial(has, status, layer, sent[-1]))
         told = status.as_json()
     chain.check()
-    assert told["layers"]["silver"]["batches"] >= BATCHES
+    assert has_done(status, BATCHES)
     assert all(layer["restarts"] == 0 for layer in told["layers"].values())
     assert sorted(most) == ["bronze.change_events", "gold.things_by_status", "silver.things"]
     # A batch of silver leaves two files, and the joined ones stay beside those that came since.
@@ -68,6 +71,17 @@ def test_files_stay_few_and_the_log_stays_short(spark: SparkSession, chain: Chai
     for path in (chain.config.bronze_path, chain.config.silver_path(TABLE)):
         log = Path(path.removeprefix("file://")) / "_delta_log"
         assert len(list(log.glob("*.json"))) <= young + 2 * Upkeep.VERSIONS
+
+
+def batches(status: Status) -> int:
+    """How many silver has done."""
+    done: int = status.as_json()["layers"]["silver"]["batches"]
+    return done
+
+
+def has_done(status: Status, number: int) -> bool:
+    """Whether silver has done so many batches."""
+    return batches(status) >= number
 
 
 def has(status: Status, layer: str, moment: float) -> bool:
