@@ -40,6 +40,10 @@ class Broker:
         self.process = process
         self._client: dict[str, str | int | float | bool] = {"bootstrap.servers": address, "log_level": 2}
         self._admin = AdminClient(self._client)  # has to live until what it was asked is done
+        # One for all: a new one first waits half a second for what it knows of the topic.
+        self._producer = Producer(
+            self._client | {"enable.idempotence": True, "queue.buffering.max.messages": 1_000_000}
+        )
 
     def create_topic(self, name: str) -> None:
         """Creates a topic of one partition."""
@@ -47,12 +51,9 @@ class Broker:
 
     def send(self, topic: str, records: Iterable[tuple[Any, Any]]) -> None:
         """Appends records, each a key and a value; returns when the broker has them."""
-        producer = Producer(
-            self._client | {"enable.idempotence": True, "queue.buffering.max.messages": 1_000_000}
-        )
         for key, value in records:
-            producer.produce(topic, key=key, value=value)
-        assert producer.flush(_START_WITHIN) == 0, "the broker did not take the records"
+            self._producer.produce(topic, key=key, value=value)
+        assert self._producer.flush(_START_WITHIN) == 0, "the broker did not take the records"
 
 
 @contextmanager
