@@ -82,10 +82,13 @@ class Upkeep:
 
     def _shorten_log(self) -> None:
         table_log = _log(self._spark, self._path)
-        snapshot = table_log.unsafeVolatileSnapshot()
-        if self._cleaned is not None and snapshot.version() < self._cleaned + self.VERSIONS:
+        known = table_log.unsafeVolatileSnapshot().version()
+        if self._cleaned is not None and known < self._cleaned + self.VERSIONS:
             return
         as_the_table_says = nothing(self._spark)
+        # Who commits without a look at the log knows it from the checkpoint on that he saw last: from a newer
+        # one before the old goes.
+        snapshot = table_log.update(False, as_the_table_says, as_the_table_says)
         granularity = java_class(self._spark, "org.apache.spark.sql.delta.TruncationGranularity")
         to_the_minute = granularity.MINUTE()
         table_log.cleanUpExpiredLogs(snapshot, as_the_table_says, as_the_table_says, to_the_minute)
