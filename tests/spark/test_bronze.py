@@ -123,6 +123,8 @@ def test_it_stops_when_files_cannot_be_joined(lake: Lake, monkeypatch: pytest.Mo
     with pytest.raises(OSError, match="the disk is full"):
         append(lake, layer, RECORDS[1])
     assert offsets(lake) == [0, 1]
+    append(lake, layer, RECORDS[2])  # told once; it is tried again
+    assert offsets(lake) == [0, 1, 2]
 
 
 def test_it_stops_when_somebody_else_added_rows(lake: Lake) -> None:

@@ -252,7 +252,8 @@ class Bronze:
         if self._kept is not None:
             if not self._kept.done():
                 return
-            self._kept.result()
+            ended, self._kept = self._kept, None  # a failure is told once
+            ended.result()
         self._kept = self._aside.submit(self._upkeep_is_due)
 
     def _upkeep_is_due(self) -> None:
