@@ -91,6 +91,31 @@ def test_versions_that_are_old_go_and_the_table_stays(
     assert sorted(row.id for row in rows) == list(range(24))
 
 
+def test_who_commits_without_a_look_at_the_log_goes_on_when_its_beginning_goes(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 8)
+    monkeypatch.setattr(delta_io.Upkeep, "FILES", 1000)  # joining them is a look at the log
+    path = f"file://{tmp_path}/table"
+    properties = {"delta.feature.domainMetadata": "supported", "delta.checkpointInterval": "8"}
+    delta_io.create_if_missing(spark, path, "id bigint", properties)
+    table, upkeep = TableLog(spark, path), delta_io.Upkeep(spark, path)
+    upkeep.after_batch()
+    old = time.time() - 3 * 3600
+    log = tmp_path / "table" / "_delta_log"
+    for number in range(34):
+        table.append(pa.table({"id": [number]}), ["id"], {"number": number}, table.known_version)
+        if number == 19:
+            for second, file in enumerate(sorted(log.glob("0*"))):
+                os.utime(file, (old + second, old + second))
+        upkeep.after_batch()
+    assert not (log / f"{0:020}.json").exists()
+    jvm: Any = spark._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as a reader that comes new
+    rows = spark.read.format("delta").load(path).collect()
+    assert sorted(row.id for row in rows) == list(range(34))
+
+
 def test_braces_in_the_condition_of_a_merge_are_just_text(spark: SparkSession, tmp_path: Path) -> None:
     path = f"file://{tmp_path}/table"
     delta_io.create_if_missing(spark, path, "id string, n int", {"delta.enableChangeDataFeed": "true"})

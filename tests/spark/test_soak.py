@@ -55,7 +55,9 @@ def test_files_stay_few_and_the_log_stays_short(spark: SparkSession, chain: Chai
             chain.send(events[2 * number : 2 * number + 2])
             sent.append(time.time())
             eventually("silver", partial(has_done, status, before + 1))
-            most |= Counter(status.as_json()["files"])
+            told = status.as_json()
+            assert told["state"] != "failed", told
+            most |= Counter(told["files"])
             if number % 100 == 99:
                 print(f"{number + 1} of {BATCHES} batches: {dict(most)}", flush=True)
         for layer in LAYERS:
