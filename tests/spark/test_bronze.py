@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import wait
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,7 +13,7 @@ from chain import Chain, changes
 from deliveries import EPOCH, TOPIC
 from lakehouse import bronze
 from lakehouse.bronze import Bronze, TopicState
-from lakehouse.delta_io import Upkeep
+from lakehouse.delta_io import Upkeep, finish_upkeep
 from lakehouse.delta_log import Conflict, TableLog
 from lakehouse.status import Status
 from pyspark.sql import DataFrame, SparkSession
@@ -105,8 +104,7 @@ def test_batches_do_not_wait_while_files_are_joined(lake: Lake, monkeypatch: pyt
     append(lake, layer, RECORDS[1])
     assert offsets(lake) == [0, 1]
     batches_are_done.set()
-    assert layer._kept is not None
-    layer._kept.result()
+    finish_upkeep()
     append(lake, layer, RECORDS[2])
     assert offsets(lake) == [0, 1, 2]
     history = lake.spark.sql(f"DESCRIBE HISTORY delta.`{lake.config.bronze_path}`").collect()
@@ -118,8 +116,7 @@ def test_it_stops_when_files_cannot_be_joined(lake: Lake, monkeypatch: pytest.Mo
     monkeypatch.setattr(Upkeep, "_join", Mock(side_effect=OSError("the disk is full")))
     layer = start(lake)
     append(lake, layer, RECORDS[0])
-    assert layer._kept is not None
-    wait([layer._kept])
+    finish_upkeep()
     with pytest.raises(OSError, match="the disk is full"):
         append(lake, layer, RECORDS[1])
     assert offsets(lake) == [0, 1]

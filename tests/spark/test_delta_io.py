@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -69,51 +70,76 @@ def test_versions_that_are_old_go_and_the_table_stays(
 ) -> None:
     monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 8)
     path = f"file://{tmp_path}/table"
-    properties = {"delta.enableChangeDataFeed": "true", "delta.checkpointInterval": "8"}
-    delta_io.create_if_missing(spark, path, "id bigint", properties)
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.enableChangeDataFeed": "true"})
     upkeep = delta_io.Upkeep(spark, path)
-    upkeep.after_batch()
-    old = time.time() - 3 * 3600
-    log = tmp_path / "table" / "_delta_log"
     for number in range(24):
         spark.range(number, number + 1).coalesce(1).write.format("delta").mode("append").save(path)
         if number == 15:
-            for second, file in enumerate(sorted(log.glob("0*"))):
-                os.utime(file, (old + second, old + second))
+            age(tmp_path, 3 * 3600)
         upkeep.after_batch()
+        delta_io.finish_upkeep()
     earliest = delta_io.earliest_version(spark, path)
     assert 8 <= earliest <= 16
     kept = delta_io.changes(spark, path, 17, 24).collect()
     assert sorted(row.id for row in kept) == list(range(17, 24))
-    jvm: Any = spark._jvm
-    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as a reader that comes new
-    rows = spark.read.format("delta").load(path).collect()
-    assert sorted(row.id for row in rows) == list(range(24))
+    assert ids_as_seen_by_a_new_reader(spark, path) == list(range(24))
 
 
+@pytest.mark.parametrize("days", [0.1, 3])  # Delta deletes by whole days, by itself
 def test_who_commits_without_a_look_at_the_log_goes_on_when_its_beginning_goes(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float
 ) -> None:
     monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 8)
     monkeypatch.setattr(delta_io.Upkeep, "FILES", 1000)  # joining them is a look at the log
     path = f"file://{tmp_path}/table"
-    properties = {"delta.feature.domainMetadata": "supported", "delta.checkpointInterval": "8"}
-    delta_io.create_if_missing(spark, path, "id bigint", properties)
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.feature.domainMetadata": "supported"})
     table, upkeep = TableLog(spark, path), delta_io.Upkeep(spark, path)
-    upkeep.after_batch()
-    old = time.time() - 3 * 3600
-    log = tmp_path / "table" / "_delta_log"
     for number in range(34):
         table.append(pa.table({"id": [number]}), ["id"], {"number": number}, table.known_version)
         if number == 19:
-            for second, file in enumerate(sorted(log.glob("0*"))):
-                os.utime(file, (old + second, old + second))
+            age(tmp_path, days * 24 * 3600)
         upkeep.after_batch()
-    assert not (log / f"{0:020}.json").exists()
+        delta_io.finish_upkeep()
+    assert delta_io.earliest_version(spark, path) >= 8
+    assert ids_as_seen_by_a_new_reader(spark, path) == list(range(34))
+
+
+def test_a_checkpoint_of_the_log_keeps_no_commit_waiting(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 2)
+    commits_are_done, renew = threading.Event(), delta_io.Upkeep._renew_log
+
+    def slow(upkeep: delta_io.Upkeep) -> None:
+        assert commits_are_done.wait(60)
+        renew(upkeep)
+
+    monkeypatch.setattr(delta_io.Upkeep, "_renew_log", slow)
+    path = f"file://{tmp_path}/table"
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.feature.domainMetadata": "supported"})
+    table, upkeep = TableLog(spark, path), delta_io.Upkeep(spark, path)
+    for number in range(5):
+        table.append(pa.table({"id": [number]}), ["id"], {}, table.known_version)
+        upkeep.after_batch()
+    log = tmp_path / "table" / "_delta_log"
+    assert not list(log.glob("*.checkpoint.parquet"))
+    commits_are_done.set()
+    delta_io.finish_upkeep()
+    assert [file.name for file in log.glob("*.checkpoint.parquet")] == [f"{5:020}.checkpoint.parquet"]
+    assert ids_as_seen_by_a_new_reader(spark, path) == list(range(5))
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Makes a table's log look as old as that."""
+    for number, file in enumerate(sorted((folder / "table" / "_delta_log").glob("0*"))):
+        moment = time.time() - seconds + number
+        os.utime(file, (moment, moment))
+
+
+def ids_as_seen_by_a_new_reader(spark: SparkSession, path: str) -> list[int]:
     jvm: Any = spark._jvm
-    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as a reader that comes new
-    rows = spark.read.format("delta").load(path).collect()
-    assert sorted(row.id for row in rows) == list(range(34))
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    return sorted(row.id for row in spark.read.format("delta").load(path).collect())
 
 
 def test_braces_in_the_condition_of_a_merge_are_just_text(spark: SparkSession, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,7 +29,6 @@ from pyspark.sql.streaming.query import StreamingQuery
 from lakehouse import delta_io, envelope, kafka, latency, retention
 from lakehouse.config import Config, Source
 from lakehouse.delta_log import TableLog
-from lakehouse.jvm import use
 from lakehouse.status import Status, failure
 
 MAX_RECORDS = 50_000
@@ -134,9 +132,7 @@ class Bronze:
         self._status = status
         self._envelopes = envelope.Envelopes(config.topics)
         self._log = TableLog(spark, config.bronze_path)
-        self._upkeep = delta_io.Upkeep(spark, config.bronze_path)
-        self._aside = ThreadPoolExecutor(1, "bronze-upkeep")
-        self._kept: Future[None] | None = None
+        self._upkeep = delta_io.Upkeep(spark, config.bronze_path, append_only=True)
         self._writer = str(uuid.uuid4())
         self._bad: Counter[str] = Counter()
         self._trim_at = 0.0 if config.bronze_retention_days else math.inf
@@ -179,8 +175,7 @@ class Bronze:
             return True
         finally:
             query.stop()
-            if self._kept is not None:
-                wait([self._kept])
+            delta_io.finish_upkeep()
 
     def _trim(self) -> None:
         """Deletes what is too old. Who writes bronze does it, and what goes wrong there does not stop him."""
@@ -245,19 +240,6 @@ class Bronze:
         changes = rows.filter(pc.fill_null(pc.not_equal(rows["op"], "r"), False))["source_ts"]
         committed = pc.divide(pc.drop_null(changes).cast(pa.int64()), 1000).to_pylist()
         self._status.batch(self.name, time.monotonic() - began, rows.num_rows, [latency.sample(committed)])
-        self._keep_up()
-
-    def _keep_up(self) -> None:
-        """Joins files beside the batches, which only add some: what comes meanwhile need not wait for it."""
-        if self._kept is not None:
-            if not self._kept.done():
-                return
-            ended, self._kept = self._kept, None  # a failure is told once
-            ended.result()
-        self._kept = self._aside.submit(self._upkeep_is_due)
-
-    def _upkeep_is_due(self) -> None:
-        use(self._spark, self.name)
         self._status.files("bronze.change_events", self._upkeep.after_batch())
 
     def _report(self, query: StreamingQuery) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from lakehouse import literals
-from lakehouse.jvm import java_class, nothing
+from lakehouse.jvm import java_class, nothing, use
 
 ARRIVED = ("insert", "update_postimage")
 """The `_change_type` of rows in the change data feed that are as they came; the others are as they went."""
@@ -46,59 +47,97 @@ def earliest_version(spark: SparkSession, path: str) -> int:
     return int(history.getEarliestDeltaFile(_log(spark, path)))
 
 
+_BESIDE = ThreadPoolExecutor(1, "upkeep")
+
+
+def finish_upkeep() -> None:
+    """Waits for the upkeep that goes on beside the batches."""
+    _BESIDE.submit(lambda: None).result()
+
+
 class Upkeep:
     """Keeps few files and a short log in a table of one writer, whose batches leave more of both with time.
 
     Every scan pays for each file, and everything that asks for the newest version lists the whole log: an
-    object store gives the names of a folder, not those after one. Delta's own automatic compaction and log
-    cleanup do not serve. The first counts files since the driver's start and, where older ones join in,
-    rewrites them at every commit; the second deletes by whole days (as of Delta 4.4).
+    object store gives the names of a folder, not those after one. Delta's own does not serve. Its automatic
+    compaction counts files since the driver's start and, where older ones join in, rewrites them at every
+    commit. Its checkpoints are part of a commit, fifty times as long as the others; its log cleanup goes with
+    them, deletes by whole days, and minds nobody who knows the table from what it deletes (as of Delta 4.4).
     """
 
     FILES = 30
     """The files that have come when it is time to join them."""
 
-    VERSIONS = 100
-    """The versions that have come when it is time to delete old ones."""
+    VERSIONS = 30
+    """The versions that have come when it is time for a checkpoint of the log, and to delete old ones."""
 
-    def __init__(self, spark: SparkSession, path: str) -> None:
+    def __init__(self, spark: SparkSession, path: str, *, append_only: bool = False) -> None:
+        """Takes a table.
+
+        Args:
+            spark: The session.
+            path: Where the table is.
+            append_only: Batches only add rows, so that files can be joined beside them.
+        """
         self._spark = spark
         self._path = path
+        self._append_only = append_only
         self._left = 0
-        self._cleaned: int | None = None
+        self._under_way: Future[None] | None = None
 
     def after_batch(self) -> int | None:
-        """Does what it is time for; gives the number of the table's files, None: there is no telling."""
-        files = _file_count(self._spark, self._path)
-        if files is not None and files >= self._left + self.FILES:
+        """Does what it is time for, beside the next batches where it is in the way of none.
+
+        Returns:
+            The number of the table's files; None: there is no telling.
+
+        Raises:
+            Exception: What went wrong, also beside the batches since; that is told once, and tried again.
+        """
+        if self._under_way is not None and self._under_way.done():
+            ended, self._under_way = self._under_way, None
+            ended.result()
+        files = self._files()
+        if self._is_full(files) and not self._append_only:
             self._join()
-            files = _file_count(self._spark, self._path)
-            self._left = files or 0
-        self._shorten_log()
+            files = self._files()
+        if self._under_way is None and (self._is_full(files) or self._log_is_long()):
+            self._under_way = _BESIDE.submit(self._do_beside)
         return files
+
+    def _do_beside(self) -> None:
+        use(self._spark, "upkeep")
+        if self._is_full(self._files()):
+            self._join()
+        if self._log_is_long():
+            self._renew_log()
+
+    def _is_full(self, files: int | None) -> bool:
+        return files is not None and files >= self._left + self.FILES
+
+    def _files(self) -> int | None:
+        """How many files there are, from the checksum of the version last read; None: it has none."""
+        checksum = _log(self._spark, self._path).unsafeVolatileSnapshot().checksumOpt()
+        return int(checksum.get().numFiles()) if checksum.isDefined() else None
 
     def _join(self) -> None:
         self._spark.sql(f"OPTIMIZE delta.`{self._path}`")
+        self._left = self._files() or 0
 
-    def _shorten_log(self) -> None:
+    def _log_is_long(self) -> bool:
+        snapshot = _log(self._spark, self._path).unsafeVolatileSnapshot()
+        return int(snapshot.version() - snapshot.checkpointProvider().version()) >= self.VERSIONS
+
+    def _renew_log(self) -> None:
         table_log = _log(self._spark, self._path)
-        known = table_log.unsafeVolatileSnapshot().version()
-        if self._cleaned is not None and known < self._cleaned + self.VERSIONS:
-            return
         as_the_table_says = nothing(self._spark)
-        # Who commits without a look at the log knows it from the checkpoint on that he saw last: from a newer
-        # one before the old goes.
+        table_log.checkpoint(table_log.unsafeVolatileSnapshot(), as_the_table_says)
+        # Who commits without a look at the log knows it from the checkpoint on that he saw last: from this
+        # one before others go.
         snapshot = table_log.update(False, as_the_table_says, as_the_table_says)
         granularity = java_class(self._spark, "org.apache.spark.sql.delta.TruncationGranularity")
         to_the_minute = granularity.MINUTE()
         table_log.cleanUpExpiredLogs(snapshot, as_the_table_says, as_the_table_says, to_the_minute)
-        self._cleaned = snapshot.version()
-
-
-def _file_count(spark: SparkSession, path: str) -> int | None:
-    """From the checksum of the version last read; None: it has none."""
-    checksum = _log(spark, path).unsafeVolatileSnapshot().checksumOpt()
-    return int(checksum.get().numFiles()) if checksum.isDefined() else None
 
 
 def columns(spark: SparkSession, path: str, version: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pyspark.sql import SparkSession
 
-from lakehouse import bronze, requests, schedule, silver
+from lakehouse import bronze, delta_io, requests, schedule, silver
 from lakehouse.bronze import Bronze
 from lakehouse.config import Config
 from lakehouse.gold import Gold
@@ -71,6 +71,7 @@ def _in_turn(
             log.exception("%s failed", name)
             status.failed(name, error)
             failures.append(error)
+    delta_io.finish_upkeep()
     return failures
 
 

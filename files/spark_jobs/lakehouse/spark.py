@@ -36,9 +36,10 @@ _SETTINGS = {
     "spark.databricks.delta.properties.defaults.logRetentionDuration": "interval 30 minutes",
     # How long a file that left a table stays for those who read: longer than any query. See maintenance.
     "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": "interval 24 hours",
-    # A checkpoint of the log costs as much as five small commits; until the next one each reader that comes
-    # new reads the commits since.
-    "spark.databricks.delta.properties.defaults.checkpointInterval": "30",
+    # Never in a commit: delta_io.Upkeep writes the log's checkpoints, and deletes what is before them.
+    "spark.databricks.delta.properties.defaults.checkpointInterval": "1000000000",
+    "spark.databricks.delta.properties.defaults.enableExpiredLogCleanup": "false",
+    "spark.databricks.delta.checkpoint.exceptionThrowing.enabled": "true",
     # What delta_io.Upkeep joins, and what it leaves as it is. OPTIMIZE takes files together up to the
     # greatest size, and rewrites none alone: a file of that size would keep its deleted rows. So what comes
     # of it is bounded by rows: by so many that the smallest rows reach the least size.
