@@ -15,7 +15,7 @@ from statistics import median
 
 import orjson
 import pyarrow as pa
-from lakehouse import bronze, pipeline
+from lakehouse import bronze, delta_io, pipeline
 from lakehouse.config import Config
 from lakehouse.delta_log import TableLog
 from lakehouse.envelope import RECORDS, Envelopes
@@ -62,6 +62,7 @@ def _batches(spark: SparkSession, folder: Path, number: int) -> list[float]:
         with cost(folder) as one:
             if not silver.step(threading.Event()):
                 raise WrongResultError("silver failed")
+            delta_io.finish_upkeep()
         if batch > _WARM_UP:
             spent.append(one.cpu)
     _check(spark, config, shop)

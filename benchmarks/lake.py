@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
-from lakehouse import bronze, config, models, pipeline
+from lakehouse import bronze, config, delta_io, models, pipeline
 from lakehouse.bronze import MAX_RECORDS
 from lakehouse.delta_log import TableLog
 from lakehouse.gold import Gold
@@ -76,10 +76,12 @@ class Lake:
     def silver(self) -> None:
         """Brings silver up to bronze."""
         self._done(self._silver.step(threading.Event()))
+        delta_io.finish_upkeep()
 
     def gold(self) -> None:
         """Brings gold up to silver."""
         self._done(self._gold.step(threading.Event()))
+        delta_io.finish_upkeep()
 
     def files(self, table: str) -> int:
         """How many files a table of silver has."""
