@@ -12,6 +12,7 @@ description:
   - Compares every file of one entry of files/artifacts.lock.yml that the cache holds with the lock.
     A wrong one is an error. A file that was compared before is read again when its size or times are others.
   - With O(build=true), reads all of them, and makes one tar, the same to the byte wherever it is made.
+  - With O(root), looks besides at what the node has, as M(cdc.lakehouse.artifact_install) does in check mode.
   - The cache is no host's state, so nothing here counts as a change.
 author: The cdc.lakehouse authors (@cdc-lakehouse)
 options:
@@ -33,6 +34,9 @@ options:
     description: Whether to make the bundle; needs every file in the cache.
     type: bool
     default: false
+  root:
+    description: Where folder and link are on the node.
+    type: path
 attributes:
   check_mode:
     description: Runs the same in check mode.
@@ -72,4 +76,8 @@ sha256:
   description: The bundle's SHA-256.
   type: str
   returned: when O(build=true)
+node:
+  description: What the node has; C(whole), C(linked) and C(manifest) of M(cdc.lakehouse.artifact_install).
+  type: dict
+  returned: with O(root)
 """
