@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 from lakehouse import pace
 from lakehouse.status import Status
 
@@ -60,6 +61,18 @@ def test_a_change_is_followed_at_once_and_nothing_else_is() -> None:
         status.changed("bronze")
         eventually(lambda: len(steps.at) == 2)
     assert len(steps.at) == 2
+
+
+def test_a_change_is_not_waited_for_longer_than_it_takes_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_LOOK_EVERY", 60.0)
+    status, steps = Status(), Steps()
+    with following(status, steps, trigger=0.0):
+        eventually(lambda: len(steps.at) == 1)
+        status.changed("bronze")
+        eventually(lambda: len(steps.at) == 2)
+        status.changed("bronze")
+        eventually(lambda: len(steps.at) == 3)
+        threading.Timer(0.5, status.changed, ["bronze"]).start()  # so that it sees that it is to stop
 
 
 def test_changes_that_come_all_the_time_are_followed_at_the_triggers_pace() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from lakehouse.status import Status
 
-_LISTEN_EVERY = 0.1
+_LOOK_EVERY = 0.1  # seconds: whether it is to stop, and how far the layer before is
 
 
 def follow(
@@ -43,6 +43,9 @@ def follow(
             due = time.monotonic() + trigger
             behind = not step(stop)
             applied = None if behind else changes
-        if not behind:
+        if behind:
+            wait = due - time.monotonic()
+            stop.wait(min(wait, _LOOK_EVERY) if wait > 0 else _LOOK_EVERY)
+        else:
             status.complete(layer, as_of)
-        stop.wait(_LISTEN_EVERY)
+            status.await_change(layer, changes, _LOOK_EVERY)

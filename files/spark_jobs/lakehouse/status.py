@@ -23,6 +23,7 @@ class Status:
 
     def __init__(self, layers: Sequence[str] = LAYERS, *, scheduled: bool = False) -> None:
         self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
         self._scheduled = scheduled
         self._started = time.time()
         self._stopping = False
@@ -79,12 +80,18 @@ class Status:
 
     def changed(self, layer: str) -> None:
         """The layer has, or may have, changed its tables."""
-        with self._lock:
+        with self._news:
             self._changes[layer] += 1
+            self._news.notify_all()
 
     def changes_before(self, layer: str) -> int | None:
         """How often the layer before has changed its tables; None: it runs elsewhere, nobody knows."""
         return self._changes.get(_before(layer))
+
+    def await_change(self, layer: str, known: int | None, seconds: float) -> None:
+        """Waits until the layer before has changed its tables once more, or for so long."""
+        with self._news:
+            self._news.wait_for(lambda: self.changes_before(layer) != known, seconds)
 
     def expects(self, name: str) -> None:
         """A table in silver is about to be looked at for the first time."""
