@@ -17,6 +17,9 @@ from lakehouse.layout import quoted
 from pyroaring import BitMap64
 from pyspark.sql import SparkSession
 
+COMMITS = 35
+"""More than Delta would make without a checkpoint by itself, as it was set."""
+
 
 @pytest.mark.parametrize("restart_every", [100, 4])
 def test_small_files_are_joined_now_and_then_and_not_at_every_batch(
@@ -108,25 +111,48 @@ def test_a_checkpoint_of_the_log_keeps_no_commit_waiting(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 2)
-    commits_are_done, renew = threading.Event(), delta_io.Upkeep._renew_log
+    monkeypatch.setattr(delta_io.Upkeep, "FILES", 1000)
+    commits_are_done, write = threading.Event(), delta_io.Upkeep._write_checkpoint
 
     def slow(upkeep: delta_io.Upkeep) -> None:
         assert commits_are_done.wait(60)
-        renew(upkeep)
+        write(upkeep)
 
-    monkeypatch.setattr(delta_io.Upkeep, "_renew_log", slow)
+    monkeypatch.setattr(delta_io.Upkeep, "_write_checkpoint", slow)
     path = f"file://{tmp_path}/table"
     delta_io.create_if_missing(spark, path, "id bigint", {"delta.feature.domainMetadata": "supported"})
     table, upkeep = TableLog(spark, path), delta_io.Upkeep(spark, path)
-    for number in range(5):
+    for number in range(COMMITS):
         table.append(pa.table({"id": [number]}), ["id"], {}, table.known_version)
         upkeep.after_batch()
     log = tmp_path / "table" / "_delta_log"
     assert not list(log.glob("*.checkpoint.parquet"))
     commits_are_done.set()
     delta_io.finish_upkeep()
-    assert [file.name for file in log.glob("*.checkpoint.parquet")] == [f"{5:020}.checkpoint.parquet"]
-    assert ids_as_seen_by_a_new_reader(spark, path) == list(range(5))
+    assert [file.name for file in log.glob("*.checkpoint.parquet")] == [f"{COMMITS:020}.checkpoint.parquet"]
+    assert ids_as_seen_by_a_new_reader(spark, path) == list(range(COMMITS))
+
+
+def test_a_checkpoint_that_fails_is_told_once_and_tried_again(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_io.Upkeep, "VERSIONS", 3)
+    path = f"file://{tmp_path}/table"
+    delta_io.create_if_missing(spark, path, "id bigint", {"delta.feature.domainMetadata": "supported"})
+    table, upkeep = TableLog(spark, path), delta_io.Upkeep(spark, path)
+    log = tmp_path / "table" / "_delta_log"
+    first = log / f"{0:020}.json"
+    for number in range(2):
+        table.append(pa.table({"id": [number]}), ["id"], {}, table.known_version)
+    away = first.rename(tmp_path / "away")
+    upkeep.after_batch()
+    delta_io.finish_upkeep()
+    away.rename(first)
+    with pytest.raises(Exception, match=first.name):
+        upkeep.after_batch()
+    upkeep.after_batch()
+    delta_io.finish_upkeep()
+    assert [file.name for file in log.glob("*.checkpoint.parquet")] == [f"{2:020}.checkpoint.parquet"]
 
 
 def age(folder: Path, seconds: float) -> None:

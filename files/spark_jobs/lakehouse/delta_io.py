@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +13,8 @@ from pyspark.sql.types import StructType
 
 from lakehouse import literals
 from lakehouse.jvm import java_class, nothing, use
+
+log = logging.getLogger(__name__)
 
 ARRIVED = ("insert", "update_postimage")
 """The `_change_type` of rows in the change data feed that are as they came; the others are as they went."""
@@ -83,6 +86,7 @@ class Upkeep:
         self._path = path
         self._append_only = append_only
         self._left = 0
+        self._cleaned = -1
         self._under_way: Future[None] | None = None
 
     def after_batch(self) -> int | None:
@@ -97,27 +101,40 @@ class Upkeep:
         if self._under_way is not None and self._under_way.done():
             ended, self._under_way = self._under_way, None
             ended.result()
+            if self._log_is_long():  # as far as is known without a look
+                self._look()
         files = self._files()
         if self._is_full(files) and not self._append_only:
             self._join()
             files = self._files()
-        if self._under_way is None and (self._is_full(files) or self._log_is_long()):
-            self._under_way = _BESIDE.submit(self._do_beside)
+        if self._under_way is None and (due := self._due(files)):
+            self._under_way = _BESIDE.submit(self._beside, due)
         return files
 
-    def _do_beside(self) -> None:
-        use(self._spark, "upkeep")
-        if self._is_full(self._files()):
-            self._join()
+    def _due(self, files: int | None) -> Callable[[], None] | None:
+        """What there is to do beside the batches."""
+        if self._is_full(files):
+            return self._join
         if self._log_is_long():
-            self._renew_log()
+            return self._write_checkpoint
+        # Who commits without a look at the log knows it from the checkpoint on that he saw last. Here he has
+        # no commit under way, with which he would fall back to the one before.
+        return self._delete_before if self._checkpoint() > self._cleaned else None
+
+    def _beside(self, work: Callable[[], None]) -> None:
+        use(self._spark, "upkeep")
+        try:
+            work()
+        except Exception:
+            log.exception("%s: its upkeep failed", self._path)
+            raise
 
     def _is_full(self, files: int | None) -> bool:
         return files is not None and files >= self._left + self.FILES
 
     def _files(self) -> int | None:
         """How many files there are, from the checksum of the version last read; None: it has none."""
-        checksum = _log(self._spark, self._path).unsafeVolatileSnapshot().checksumOpt()
+        checksum = self._log.unsafeVolatileSnapshot().checksumOpt()
         return int(checksum.get().numFiles()) if checksum.isDefined() else None
 
     def _join(self) -> None:
@@ -125,19 +142,30 @@ class Upkeep:
         self._left = self._files() or 0
 
     def _log_is_long(self) -> bool:
-        snapshot = _log(self._spark, self._path).unsafeVolatileSnapshot()
-        return int(snapshot.version() - snapshot.checkpointProvider().version()) >= self.VERSIONS
+        return int(self._log.unsafeVolatileSnapshot().version()) - self._checkpoint() >= self.VERSIONS
 
-    def _renew_log(self) -> None:
-        table_log = _log(self._spark, self._path)
-        as_the_table_says = nothing(self._spark)
-        table_log.checkpoint(table_log.unsafeVolatileSnapshot(), as_the_table_says)
-        # Who commits without a look at the log knows it from the checkpoint on that he saw last: from this
-        # one before others go.
-        snapshot = table_log.update(False, as_the_table_says, as_the_table_says)
+    def _checkpoint(self) -> int:
+        """The version of the checkpoint that the log is known from; -1: from its beginning."""
+        return int(self._log.unsafeVolatileSnapshot().checkpointProvider().version())
+
+    def _write_checkpoint(self) -> None:
+        self._log.checkpoint(self._log.unsafeVolatileSnapshot(), nothing(self._spark))
+
+    def _look(self) -> None:
+        none = nothing(self._spark)
+        self._log.update(False, none, none)
+
+    def _delete_before(self) -> None:
+        """Deletes what is old and before the last checkpoint."""
+        checkpoint, as_the_table_says = self._checkpoint(), nothing(self._spark)
         granularity = java_class(self._spark, "org.apache.spark.sql.delta.TruncationGranularity")
-        to_the_minute = granularity.MINUTE()
-        table_log.cleanUpExpiredLogs(snapshot, as_the_table_says, as_the_table_says, to_the_minute)
+        snapshot, to_the_minute = self._log.unsafeVolatileSnapshot(), granularity.MINUTE()
+        self._log.cleanUpExpiredLogs(snapshot, as_the_table_says, as_the_table_says, to_the_minute)
+        self._cleaned = checkpoint
+
+    @property
+    def _log(self) -> Any:
+        return _log(self._spark, self._path)
 
 
 def columns(spark: SparkSession, path: str, version: int) -> dict[str, str]:
