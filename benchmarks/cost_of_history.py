@@ -20,7 +20,7 @@ from benchmarks.measure import Cost, Measure, cost
 
 LONG, SHORT = 5_000_000, 20_000
 _WARM_UP = 3
-_RUNS = 15  # of silver: each leaves two files in orders, and when 30 have come they are joined
+_RUNS = 30  # of silver: in so many each table's log gets a checkpoint, and files are joined twice or more
 _GOLD_RUNS = 5
 
 
