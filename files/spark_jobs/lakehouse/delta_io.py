@@ -102,7 +102,7 @@ class Upkeep:
             ended, self._under_way = self._under_way, None
             ended.result()
             if self._log_is_long():  # as far as is known without a look
-                self._look()
+                latest_version(self._spark, self._path)
         files = self._files()
         if self._is_full(files) and not self._append_only:
             self._join()
@@ -150,10 +150,6 @@ class Upkeep:
 
     def _write_checkpoint(self) -> None:
         self._log.checkpoint(self._log.unsafeVolatileSnapshot(), nothing(self._spark))
-
-    def _look(self) -> None:
-        none = nothing(self._spark)
-        self._log.update(False, none, none)
 
     def _delete_before(self) -> None:
         """Deletes what is old and before the last checkpoint."""
