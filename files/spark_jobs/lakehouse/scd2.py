@@ -179,7 +179,7 @@ class Fold:
 
     def _end(self, change: Change, mark: Mark) -> None:
         if change.head is not None and change.head.ended is None:
-            change.head = change.head._replace(ended=mark, applied=mark)
+            change.head = Version(*change.head[:3], mark, mark)
 
     def _put(self, change: Change, event: Event) -> None:
         head, mark = change.head, event.mark
@@ -189,7 +189,7 @@ class Fold:
             return
         same = _filled(row, event.absent, head.row)  # what a column was does not change when it goes
         if head.ended is None and self._tracked(head.row) == self._tracked(same):
-            change.head = head._replace(row=same, applied=mark)
+            change.head = Version(same, head.number, head.began, mark)
             return
         self._end(change, mark)
         assert change.head is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -276,16 +277,14 @@ class SilverTable:
 
     def _write(self, changes: Mapping[Key, Change], heads: dict[Key, Head], noted: dict[str, Any]) -> None:
         latest = [(key, change.head) for key, change in changes.items() if change.head is not None]
-        closed = [version for change in changes.values() for version in change.closed]
         # Events that change nothing are a commit, too: that they were delivered must not be forgotten.
         files, feed = [], []
         if latest:
-            files.append(
-                self._log.write(self._rows(version for _, version in latest), layout.HEADS, self._stats)
-            )
-            feed.append(self._log.write_changes(self._images(changes), layout.HEADS))
-        if closed:
-            files.append(self._log.write(self._rows(closed), _CLOSED, self._stats))
+            rows, images = self._made(changes)
+            files.append(self._log.write(rows.slice(0, len(latest)), layout.HEADS, self._stats))
+            feed.append(self._log.write_changes(images, layout.HEADS))
+            if rows.num_rows > len(latest):
+                files.append(self._log.write(rows.slice(len(latest)), _CLOSED, self._stats))
         for attempt in range(_TRIES):
             deleted = self._superseded(heads[key] for key, change in changes.items() if change.before)
             try:
@@ -410,29 +409,49 @@ class SilverTable:
             version = Version(tuple(row), number, began, applied, None if ended_at is None else applied)
             yield tuple(row[index] for index in key_places), Head(version, file.path, place)
 
-    def _rows(self, versions: Iterable[Version]) -> pa.Table:
-        versions = list(versions)
-        made: dict[str, pa.Array] = {}
-        by_column = list(zip(*(version.row for version in versions), strict=True))
-        for name, column, kind in zip(self._names, by_column, self._kinds, strict=True):
-            made[name] = values.to_arrow(column, kind)
-        return pa.table(made | _history_columns(versions))
+    def _made(self, changes: Mapping[Key, Change]) -> tuple[pa.Table, pa.Table]:
+        """The versions that changes made, heads first; and the change data feed.
 
-    def _images(self, changes: Mapping[Key, Change]) -> pa.Table:
-        """The change data feed: every version that is new, and of a changed one how it was and is."""
-        versions: list[Version] = []
+        It has every version that is new, and of a changed one how it was and is.
+        """
+        heads = [change.head for change in changes.values() if change.head is not None]
+        closed = [version for change in changes.values() for version in change.closed]
+        before: list[Version] = []
+        places: list[int] = []
         types: list[str] = []
-        for change in changes.values():
+        next_closed, next_before = count(len(heads)), count(len(heads) + len(closed))
+        for place, (head, change) in enumerate(zip(heads, changes.values(), strict=True)):
             old = change.before
-            for version in [*change.closed, change.head]:
-                assert version is not None
+            made = [*((next(next_closed), version) for version in change.closed), (place, head)]
+            for its_place, version in made:
                 if old is None or version.number != old.number:
-                    versions.append(version)
+                    places.append(its_place)
                     types.append("insert")
                 elif version != old:
-                    versions += [old, version]
+                    before.append(old)
+                    places += [next(next_before), its_place]
                     types += ["update_preimage", "update_postimage"]
-        return self._rows(versions).append_column("_change_type", pa.array(types, pa.string()))
+        rows = self._rows([*heads, *closed, *before])
+        images = rows.take(pa.array(places, pa.int64()))
+        feed = images.append_column("_change_type", pa.array(types, pa.string()))
+        return rows.slice(0, len(heads) + len(closed)), feed
+
+    def _rows(self, versions: list[Version]) -> pa.Table:
+        by_column = zip(*(version.row for version in versions), strict=True)
+        made = {
+            name: values.to_arrow(column, kind)
+            for name, column, kind in zip(self._names, by_column, self._kinds, strict=True)
+        }
+        return pa.table(made | _history_columns(versions))
+
+
+def _mark(told: Sequence[Any]) -> Mark:
+    return Mark(Position(*told[:3]), *told[3:])
+
+
+def _plain(mark: Mark) -> list[Any]:
+    """A mark as `_mark` takes it."""
+    return [*mark.position, *mark[1:]]
 
 
 class Changed(Exception):
@@ -440,7 +459,7 @@ class Changed(Exception):
 
 
 _TIME = pa.timestamp("us", tz="UTC")
-_POSITION = pa.struct([("epoch", pa.string()), ("partition", pa.int32()), ("offset", pa.int64())])
+_NOWHERE = Position("", 0, 0)
 
 
 def _history_columns(versions: list[Version]) -> dict[str, pa.Array]:
@@ -451,18 +470,17 @@ def _history_columns(versions: list[Version]) -> dict[str, pa.Array]:
         "valid_from": values.to_arrow([mark.at for mark in began], _TIME),
         "valid_to": values.to_arrow([None if mark is None else mark.at for mark in ended], _TIME),
         "is_current": is_open,
+    touched = [mark.position for mark in applied]
         "version": pa.array([version.number for version in versions], pa.int32()),
         "valid_from_lsn": pa.array([mark.lsn for mark in began], pa.int64()),
         "valid_from_snapshot": pa.array([mark.op == "r" for mark in began], pa.bool_()),
-        "valid_from_position": pa.array([mark.position._asdict() for mark in began], _POSITION),
-        "valid_to_position": pa.array(
-            [None if mark is None else mark.position._asdict() for mark in ended], _POSITION
+        "valid_from_position": _positions([mark.position for mark in began]),
+        "valid_to_position": _positions(
+            [_NOWHERE if mark is None else mark.position for mark in ended], is_open
         ),
         "_applied": pa.StructArray.from_arrays(
             [
-                pa.array([mark.position.epoch for mark in applied], pa.string()),
-                pa.array([mark.position.partition for mark in applied], pa.int32()),
-                pa.array([mark.position.offset for mark in applied], pa.int64()),
+                *_positions(touched).flatten(),
                 pa.array([mark.lsn for mark in applied], pa.int64()),
                 values.to_arrow([mark.at for mark in applied], _TIME),
                 pa.array([mark.op for mark in applied], pa.string()),
@@ -474,3 +492,9 @@ def _history_columns(versions: list[Version]) -> dict[str, pa.Array]:
         name for name in [*layout.HISTORY_COLUMNS, *layout.HIDDEN_COLUMNS] if name != "_head"
     ]
     return made
+
+
+def _positions(positions: list[Position], nowhere: pa.Array | None = None) -> pa.StructArray:
+    epochs, partitions, offsets = zip(*positions, strict=True)
+    fields = [pa.array(epochs, pa.string()), pa.array(partitions, pa.int32()), pa.array(offsets, pa.int64())]
+    return pa.StructArray.from_arrays(fields, names=list(Position._fields), mask=nowhere)
