@@ -146,13 +146,21 @@ class _Progress:
 
 
 class _News:
-    """What has come to bronze between versions, good rows in order; read once for all tables."""
+    """What has come to bronze up to a version, good rows in order; looked for once for all tables."""
 
-    def __init__(self, bronze: TableLog, upto: int) -> None:
+    def __init__(self, spark: SparkSession, bronze: TableLog, path: str, tables: list[SilverTable]) -> None:
+        self.upto = bronze.version
+        self._spark = spark
         self._bronze = bronze
+        self._path = path
+        self._tables = tables
         self._known: dict[int, pa.Table | None] = {}
+        self._pieces: dict[str, tuple[Cursor, list[Row]]] = {}
         self._lock = threading.Lock()
-        self.upto = upto
+
+    def bronze(self) -> DataFrame:
+        """All of it; to open the table costs more than a batch."""
+        return delta_io.read(self._spark, self._path, self.upto)
 
     def since(self, version: int) -> pa.Table | None:
         """What came after a version; None: too much to have at once, or the log tells no more."""
@@ -177,6 +185,23 @@ class _News:
             return None
         rows = [self._bronze.read(self._bronze.data_file(add), _READ) for add in adds]
         return good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
+
+    def backlog(self, table: SilverTable) -> Iterator[pa.Table]:
+        """What there is beyond a table's cursor, in batches that memory can take."""
+        name, bronze = table.table.name, self.bronze()
+        beyond = _beyond({name: table.cursor}, bronze)
+        with self._lock:
+            # To look for all takes as long as for one; who comes another time has another cursor.
+            if self._pieces.get(name, (None,))[0] != table.cursor:
+                wanted = [table] if name in self._pieces else self._tables
+                cursors = {one.table.name: one.cursor for one in wanted}
+                found = _pieces(_beyond(cursors, bronze), "source_table")
+                for one, cursor in cursors.items():
+                    self._pieces[one] = cursor, [piece for piece in found if piece.source_table == one]
+            pieces = self._pieces[name][1]
+        if {*table.cursor.offsets, *(piece.partition for piece in pieces)} - {0}:
+            table.foresee(beyond)
+        return map(good, _read(beyond.select(*_READ), pieces))
 
 
 class Silver:
@@ -209,12 +234,13 @@ class Silver:
 
     def step(self, stop: threading.Event) -> bool:
         """Applies what bronze has; true when every table has it all."""
-        news = _News(self._bronze, self._bronze.version)
         due = [progress for progress in self._tables if progress.ready or progress.backoff.due]
         # All are looked at before one of them has a long way to go.
         new = [progress for progress in due if not progress.ready]
         list(self._threads.map(lambda progress: self._attempt(progress, self._recover), new))
         ready = [progress for progress in due if progress.ready]
+        tables = [progress.table for progress in ready]
+        news = _News(self._spark, self._bronze, self._config.bronze_path, tables)
         list(
             self._threads.map(
                 lambda progress: self._attempt(progress, lambda one: self._apply(one, news, stop)), ready
@@ -264,13 +290,9 @@ class Silver:
     def _advance(self, progress: _Progress, news: _News, stop: threading.Event) -> bool:
         """Applies to a table what bronze has; false: told to stop before the end."""
         table = progress.table
-
-        def bronze() -> DataFrame:  # when it is needed: to open a table costs more than a batch
-            return delta_io.read(self._spark, self._config.bronze_path, news.upto)
-
         since = table.bronze_version if progress.version is None else progress.version
         new = news.since(since)
-        for rows in _backlog(bronze(), table) if new is None else [_of_table(new, table.table.name)]:
+        for rows in news.backlog(table) if new is None else [_of_table(new, table.table.name)]:
             if stop.is_set():
                 progress.ready = False
                 return False
@@ -278,7 +300,7 @@ class Silver:
                 continue
             began = time.monotonic()
             try:
-                events = table.apply(rows, bronze, since if new is None else news.upto)
+                events = table.apply(rows, news.bronze, since if new is None else news.upto)
             finally:
                 self._status.changed(self.name)
             committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
@@ -294,13 +316,10 @@ class SilverError(Exception):
 _READ = ["source_table", "error", *COLUMNS]
 
 
-def _backlog(bronze: DataFrame, table: SilverTable) -> Iterator[pa.Table]:
-    """What bronze has beyond a table's cursor, in order, in batches that memory can take."""
-    beyond = bronze.where((F.col("source_table") == table.table.name) & table.cursor.beyond())
-    pieces = _pieces(beyond)
-    if {*table.cursor.offsets, *(piece.partition for piece in pieces)} - {0}:
-        table.foresee(beyond)
-    return map(good, _read(beyond.select(*_READ), pieces))
+def _beyond(cursors: Mapping[str, Cursor], bronze: DataFrame) -> DataFrame:
+    """The rows of tables that come after their cursors."""
+    mine = ((F.col("source_table") == name) & cursor.beyond() for name, cursor in cursors.items())
+    return bronze.where(reduce(or_, mine))
 
 
 def portions(rows: DataFrame) -> Iterator[pa.Table]:
@@ -308,10 +327,10 @@ def portions(rows: DataFrame) -> Iterator[pa.Table]:
     return _read(rows, _pieces(rows))
 
 
-def _pieces(rows: DataFrame) -> list[Row]:
+def _pieces(rows: DataFrame, *groups: str) -> list[Row]:
     piece = F.floor(F.col("offset") / _PIECE).alias("piece")
     return (
-        rows.groupBy("epoch", "partition", piece)
+        rows.groupBy(*groups, "epoch", "partition", piece)
         .agg(F.count("*").alias("rows"), F.sum(F.octet_length("value")).alias("bytes"))
         .orderBy("epoch", "piece", "partition")
         .collect()
