@@ -6,18 +6,20 @@ import json
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import deliveries
+import pyarrow as pa
 import pytest
 from deliveries import TABLE, without_places
 from hypothesis import given
 from hypothesis import strategies as st
 from lakehouse import bronze, config, delta_io, pipeline, silver
-from lakehouse.config import Config
+from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
 from lakehouse.silver import Silver
 from lakehouse.silver_table import SilverTable
@@ -58,17 +60,20 @@ class Lake:
     def write_bronze(self, events: Iterable[Event], at: int = 0) -> None:
         self.write_records(deliveries.records(events), at)
 
-    def write_records(self, records: Sequence[tuple[Any, ...]], at: int = 0) -> None:
-        table = TableLog(self.spark, self.config.bronze_path)
-        table.append(deliveries.bronze(records, at=at), bronze.STATS, {"writer": "test"}, table.version)
+    def write_records(self, records: Sequence[tuple[Any, ...]], at: int = 0, table: Table = TABLE) -> None:
+        rows = deliveries.bronze(records, at=at)
+        place = rows.schema.get_field_index("source_table")
+        rows = rows.set_column(place, "source_table", pa.array([table.name] * rows.num_rows))
+        log = TableLog(self.spark, self.config.bronze_path)
+        log.append(rows, bronze.STATS, {"writer": "test"}, log.version)
 
     def step(self) -> bool:
         return self.silver.step(threading.Event())
 
-    def versions(self) -> list[Version]:
+    def versions(self, table: Table = TABLE) -> list[Version]:
         rows = (
             self.spark.read.format("delta")
-            .load(self.config.silver_path(TABLE))
+            .load(self.config.silver_path(table))
             .orderBy("id", "version")
             .collect()
         )
@@ -359,20 +364,40 @@ def bronze_files(lake: Lake) -> list[Path]:
     return list(Path(lake.config.bronze_path.removeprefix("file://")).glob("*.parquet"))
 
 
-@pytest.fixture
-def catching_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def catching_up() -> Iterator[None]:
     """Bronze is read in pieces, as if there were too much of it."""
-    monkeypatch.setattr(silver._News, "since", lambda *_: None)
-    monkeypatch.setattr(silver, "CHUNK", 3)
-    monkeypatch.setattr(silver, "_PIECE", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(silver._News, "since", lambda *_: None)
+        patch.setattr(silver, "CHUNK", 3)
+        patch.setattr(silver, "_PIECE", 2)
+        yield
 
 
-@pytest.mark.usefixtures("catching_up")
 def test_a_backlog_is_applied_in_pieces(lake: Lake) -> None:
     lake.write_bronze(EVENTS)
-    assert lake.step()
+    with catching_up():
+        assert lake.step()
     assert lake.versions() == history(EVENTS)
     assert lake.commits() > 2
+
+
+def test_every_table_catches_up_with_its_own(lake: Lake) -> None:
+    others = replace(TABLE, name="public.others")
+    lake.use(replace(lake.config, tables=(TABLE, others)))
+    pipeline.create_tables(lake.spark, lake.config)
+    partitions = by_partition(IN_PARTITIONS)
+    lake.write_bronze(partitions[0])
+    lake.write_records(deliveries.records(EVENTS[:6]), table=others)
+    with catching_up():
+        assert lake.step()
+    # What the first table is told late has it made anew; the other one goes on.
+    lake.write_bronze(partitions[1])
+    lake.write_records(deliveries.records(EVENTS[6:]), table=others)
+    with catching_up():
+        assert lake.step()
+    assert without_places(lake.versions()) == without_places(history(IN_PARTITIONS))
+    assert lake.versions(others) == history(EVENTS)
 
 
 IN_PARTITIONS = [
@@ -406,10 +431,10 @@ def test_a_partition_that_is_behind_is_cut_by_the_truncate_at_its_place(lake: La
     assert without_places(lake.versions()) == without_places(history(IN_PARTITIONS))
 
 
-@pytest.mark.usefixtures("catching_up")
 def test_partitions_catch_up_together(lake: Lake) -> None:
     lake.write_bronze([event for partition in by_partition(IN_PARTITIONS) for event in partition])
-    assert lake.step()
+    with catching_up():
+        assert lake.step()
     assert without_places(lake.versions()) == without_places(history(IN_PARTITIONS))
 
 
@@ -540,9 +565,23 @@ def test_any_batching_and_redelivery_on_delta(
 
 
 def versions_of(
-    spark: SparkSession, empty: Path, folder: Path, batches: Iterable[list[Event]], restarts: set[int]
+    spark: SparkSession,
+    empty: Path,
+    folder: Path,
+    batches: Iterable[list[Event]],
+    restarts: Collection[int],
+    backlogs: Collection[int] = (),
 ) -> list[Version]:
-    """What becomes of batches in a lake of their own."""
+    """What becomes of batches in a lake of their own.
+
+    Args:
+        spark: The session.
+        empty: A lake that has seen nothing.
+        folder: Where it is to be.
+        batches: The batches.
+        restarts: Before which of them, by number, it starts anew.
+        backlogs: Which of them it takes in pieces, as if it had to catch up.
+    """
     shutil.copytree(empty, folder, dirs_exist_ok=True)
     lake = Lake(spark, folder)
     try:
@@ -553,7 +592,8 @@ def versions_of(
             lake.write_bronze(batch)
             if number in restarts:
                 lake.restart()
-            assert lake.step()
+            with catching_up() if number in backlogs else nullcontext():
+                assert lake.step()
         return lake.versions()
     finally:
         lake.forget()
@@ -561,14 +601,15 @@ def versions_of(
 
 
 @examples(6, make_smaller=False)
-@given(stream=spread_batches(), restarts=st.sets(st.integers(0, 3)))
+@given(stream=spread_batches(), restarts=st.sets(st.integers(0, 3)), backlogs=st.sets(st.integers(1, 3)))
 def test_any_interleaving_of_partitions_on_delta(
     spark: SparkSession,
     empty: Path,
     tmp_path_factory: pytest.TempPathFactory,
     stream: tuple[list[Event], list[list[Event]]],
     restarts: set[int],
+    backlogs: set[int],
 ) -> None:
     committed, batches = stream
-    found = versions_of(spark, empty, tmp_path_factory.mktemp("lake"), batches, restarts)
+    found = versions_of(spark, empty, tmp_path_factory.mktemp("lake"), batches, restarts, backlogs)
     assert without_places(found) == without_places(history(committed))

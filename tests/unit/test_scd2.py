@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby, pairwise
 
 import deliveries
 import pytest
 from deliveries import TABLE, without_places
 from hypothesis import given
+from hypothesis import strategies as st
 from lakehouse import scd2
 from lakehouse.deliveries import Deliveries
 from lakehouse.events import Events
@@ -119,41 +121,68 @@ def test_any_batching_and_redelivery_gives_the_same_history(batches: list[list[E
     assert fold_in_batches(batches) == history([event for batch in batches for event in batch])
 
 
-def fold_spread(batches: Sequence[Sequence[Event]]) -> list[Expected]:
-    """What the pure steps make of the batches of several partitions, anew where they ask for it."""
+def fold_spread(batches: Sequence[Sequence[Event]], backlogs: Collection[int]) -> list[Expected]:
+    """What the pure steps make of the batches of several partitions, anew where they ask for it.
+
+    Args:
+        batches: The batches.
+        backlogs: From each of these on, by number, those up to the next one are all there before they are
+            applied.
+    """
+    told = [list(Events(TABLE).of(deliveries.rows(batch))) for batch in batches]
     table = SpreadTable()
-    for batch in batches:
+    for begin, end in pairwise([*sorted({0, *backlogs} & {*range(len(told))}), len(told)]):
+        waiting = told[begin:end]
+        table.there += [event for batch in waiting for event in batch]
+        table.foresee(event for batch in waiting for event in batch)
         try:
-            table.apply(list(Events(TABLE).of(deliveries.rows(batch))))
+            for batch in waiting:
+                table.apply(batch)
         except scd2.OutOfOrder:
-            everything = sorted(table.delivered, key=lambda event: event.mark.position)
+            everything = sorted(table.there, key=_piece)
             table = SpreadTable()
-            table.apply(everything)
+            table.there += everything
+            table.foresee(everything)
+            for _, piece in groupby(everything, lambda event: _piece(event)[0]):
+                table.apply(list(piece))
     return table.history()
 
 
+def _piece(event: scd2.Event) -> tuple[int, int, int]:
+    """Of all partitions together, as a backlog is read."""
+    return event.mark.position.offset // 2, event.mark.position.partition, event.mark.position.offset
+
+
 class SpreadTable(MemoryTable):
-    """One whose events come by several partitions."""
+    """One whose events come by several partitions; `there` is what bronze has."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.there: list[scd2.Event] = []
         self.ends: list[scd2.Mark] = []
+        self.foreseen: list[scd2.Mark] = []
+        self.found: list[scd2.Mark] = []
+
+    def foresee(self, events: Iterable[scd2.Event]) -> None:
+        self.found = [event.mark for event in events if event.ends_others]
 
     def fold(self, touched: dict[Key, Version]) -> Fold:
-        known = open_heads(self.heads), in_snapshot(self.delivered)
-        return SpreadFold(TRACKED, touched, *known, self.ends, [], self._after)
+        known = open_heads(self.heads), in_snapshot(self.there)
+        return SpreadFold(TRACKED, touched, *known, self.ends, self.foreseen, self.found, self._after)
 
     def applied(self, events: list[scd2.Event]) -> None:
         self.ends += [event.mark for event in events if event.ends_others]
+        self.foreseen += self.found
+        self.found = []
 
     def _after(self, end: scd2.Mark) -> list[tuple[Key, Version]]:
         return [(key, head) for key, head in self.heads.items() if head.applied.lsn > end.lsn]
 
 
 @examples(1000)
-@given(stream=spread_batches())
+@given(stream=spread_batches(), backlogs=st.sets(st.integers(0, 3)))
 def test_any_interleaving_of_partitions_gives_the_same_history(
-    stream: tuple[list[Event], list[list[Event]]],
+    stream: tuple[list[Event], list[list[Event]]], backlogs: set[int]
 ) -> None:
     committed, batches = stream
-    assert without_places(fold_spread(batches)) == without_places(history(committed))
+    assert without_places(fold_spread(batches, backlogs)) == without_places(history(committed))

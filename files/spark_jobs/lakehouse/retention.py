@@ -220,8 +220,8 @@ def take_back(spark: SparkSession, config: Config, table: Table, to: Base) -> No
     noted = stored.metadata
     cursor = to.cursor
     ends = [end for end in noted.get("ends", []) if not cursor.is_before(Position(*end[:3]))]
-    changed = {"cursor": cursor.as_json(), "max_lsn": to.max_lsn, "ends": ends, "bronze": {}, "columns": {}}
-    stored.note(noted | changed | {UNFINISHED: True})
+    changed = {"cursor": cursor.as_json(), "max_lsn": to.max_lsn, "ends": ends, "foreseen": []}
+    stored.note(noted | changed | {"bronze": {}, "columns": {}, UNFINISHED: True})
     finish(spark, config, table)
 
 

@@ -229,6 +229,7 @@ class SpreadFold(Fold):
         in_snapshot: Callable[[Mark], Collection[Key]],
         ends: Iterable[Mark],
         foreseen: Iterable[Mark],
+        found: Iterable[Mark],
         heads_after: Callable[[Mark], Iterable[tuple[Key, Version]]],
     ) -> None:
         """Prepare.
@@ -239,13 +240,15 @@ class SpreadFold(Fold):
             open_heads: As of `Fold`.
             in_snapshot: As of `Fold`.
             ends: What ended rows of the table in earlier batches.
-            foreseen: What is known to end rows of the table in later ones.
+            foreseen: What ends rows of the table in later ones, and was known when the heads were made.
+            found: The same, known since then.
             heads_after: Gives the heads that an event touched last that follows such an end.
         """
         super().__init__(tracked, heads, open_heads, in_snapshot)
         self._applied = {_order(end) for end in ends}
         self._foreseen = {_order(end) for end in foreseen}
-        self._ends = [*ends, *foreseen]
+        self._found = list(found)
+        self._ends = [*ends, *foreseen, *self._found]
         self._heads_after = heads_after
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -257,8 +260,8 @@ class SpreadFold(Fold):
         events = list(events)
         ends = [event.mark for event in events if event.ends_others]
         new = [end for end in ends if _order(end) not in self._applied]
-        for end in new:
-            if _order(end) in self._foreseen:
+        for end in [*self._found, *new]:
+            if _order(end) in self._applied | self._foreseen:
                 continue
             if any(self._follows(end, key, head) for key, head in self._heads_after(end)):
                 raise OutOfOrder

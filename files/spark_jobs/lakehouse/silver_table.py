@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -61,6 +61,7 @@ class SilverTable:
         self._deliveries = Deliveries()
         self._ends: list[Mark] = []
         self._foreseen: list[Mark] = []
+        self._found: list[Mark] = []
         self._files: dict[str, DataFile] = {}
         self._version = -1
         self._stats = [*table.key, "version"]
@@ -89,7 +90,8 @@ class SilverTable:
             )
         self.cursor = Cursor.from_json(noted.get("cursor"))
         self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
-        self._ends = [Mark(Position(*end[:3]), *end[3:]) for end in noted.get("ends", [])]
+        self._ends = [_mark(end) for end in noted.get("ends", [])]
+        self._foreseen, self._found = [_mark(end) for end in noted.get("foreseen", [])], []
         # Commits of bronze without its events are none of it: how far it has read stands with the heads.
         told = [noted.get("bronze", {}), self._heads.state.get("bronze", {})]
         self._bronze_id = bronze_id
@@ -146,16 +148,18 @@ class SilverTable:
         deliveries = self._deliveries.after(events)
         ends = [*self._ends, *(event.mark for event in new if event.ends_others)]
         ends = [end for end in ends if end.position.epoch == cursor.epoch][-_ENDS:]
+        foreseen = [end for end in (*self._foreseen, *self._found) if cursor.is_before(end.position)]
         noted = {
             "cursor": cursor.as_json(),
             "max_lsn": deliveries.max_lsn,
-            "ends": [[*end.position, *end[1:]] for end in ends],
+            "ends": [_plain(end) for end in ends],
+            "foreseen": [_plain(end) for end in foreseen],
             "bronze": {"table": self._bronze_id, "version": bronze_version},
             "columns": self._numbers,
         }
         self._write(changes, heads, noted)
         self.cursor, self._deliveries, self.bronze_version = cursor, deliveries, bronze_version
-        self._ends = ends
+        self._ends, self._foreseen, self._found = ends, foreseen, []
         return events
 
     def has_all_of(self, bronze_version: int) -> None:
@@ -174,8 +178,7 @@ class SilverTable:
         last = F.expr(ends_snapshot("value"))
         ends = beyond.where(F.col("error").isNull() & ((F.col("op") == "t") | ((F.col("op") == "r") & last)))
         columns = ("epoch", "partition", "offset", "lsn", F.unix_micros("source_ts"), "op")
-        found = sorted(ends.select(*columns).collect())
-        self._foreseen = [Mark(Position(*row[:3]), *row[3:]) for row in found]
+        self._found = list(map(_mark, sorted(ends.select(*columns).collect())))
 
     def _fold(
         self,
@@ -192,6 +195,7 @@ class SilverTable:
             in_snapshot,
             self._ends,
             self._foreseen,
+            self._found,
             lambda end: ((key, head.version) for key, head in self._heads.after(end)),
         )
 
@@ -466,11 +470,11 @@ def _history_columns(versions: list[Version]) -> dict[str, pa.Array]:
     began, applied = [version.began for version in versions], [version.applied for version in versions]
     ended = [version.ended for version in versions]
     is_open = pa.array([mark is None for mark in ended], pa.bool_())
+    touched = [mark.position for mark in applied]
     made = {
         "valid_from": values.to_arrow([mark.at for mark in began], _TIME),
         "valid_to": values.to_arrow([None if mark is None else mark.at for mark in ended], _TIME),
         "is_current": is_open,
-    touched = [mark.position for mark in applied]
         "version": pa.array([version.number for version in versions], pa.int32()),
         "valid_from_lsn": pa.array([mark.lsn for mark in began], pa.int64()),
         "valid_from_snapshot": pa.array([mark.op == "r" for mark in began], pa.bool_()),
