@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from lakehouse import models
-from lakehouse.aggregates import Aggregate, Join, split
+from lakehouse.aggregates import Aggregate, Join, Joined, Step, split
 from lakehouse.models import Model
 
 MODELS = Path(__file__).resolve().parents[2] / "files" / "gold"
@@ -64,6 +64,49 @@ def test_joins_are_found_by_the_columns_that_are_equal() -> None:
         "ON (i.order_id = o.order_id AND quantity > 1) AND o._side = i._side "
         "LEFT JOIN {customers} AS c ON o.customer_id = c.customer_id AND c._side = i._side"
     )
+
+
+def test_rows_are_joined_before_where_they_can_be() -> None:
+    query = (
+        "SELECT c.Country AS k, count(*) AS n FROM {items} i JOIN {orders} o ON i.order_id = o.order_id "
+        "AND quantity > 1 LEFT JOIN {customers} c ON o.customer_id = c.customer_id WHERE line_no < 9 "
+        "GROUP BY 1"
+    )
+    found = split(model(query), TABLES)
+    assert found is not None
+    assert found.joined_rows == (
+        "SELECT `_row2`.`country` AS _key0, 1 AS _argument0, _side AS _side FROM {_joined0} "
+        "WHERE `_row0`.`line_no` < 9 AND (`_row0`.`order_id` = `_row1`.`order_id` AND `_row0`.`quantity` > 1)"
+    )
+    steps = (
+        Step("orders", ((0, "order_id", "order_id"),), False),
+        Step("customers", ((1, "customer_id", "customer_id"),), True),
+    )
+    assert found.joined == (Joined("items", steps),)
+
+
+def test_a_column_that_tables_share_is_that_of_the_left_one() -> None:
+    query = (
+        "SELECT customer_id AS k, count(country) AS n FROM {orders} LEFT JOIN {customers} "
+        "USING (customer_id) GROUP BY customer_id"
+    )
+    found = split(model(query), TABLES)
+    assert found is not None
+    assert found.joined_rows == (
+        "SELECT `_row0`.`customer_id` AS _key0, "
+        "CASE WHEN NOT `_row1`.`country` IS NULL THEN 1 END AS _argument0, _side AS _side FROM {_joined0}"
+    )
+
+
+def test_what_an_outer_join_asks_besides_is_left_to_spark() -> None:
+    query = (
+        "SELECT o.status AS k, count(i.quantity) AS n FROM {orders} o LEFT JOIN {items} i "
+        "ON i.order_id = o.order_id AND i.quantity > 1 GROUP BY o.status"
+    )
+    found = split(model(query), TABLES)
+    assert found is not None
+    assert found.joined == ()
+    assert found.joined_rows == found.rows
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ from lakehouse.models import Model
 KEY, ARGUMENT, RESULT = "_key", "_argument", "_result"
 """How the columns of a split query begin; a number follows."""
 
+JOINED, ROW = "_joined", "_row"
+"""So begin tables of joined rows, and their columns, of which each has a row of a table; a number follows."""
+
 SIDE = "_side"
 """The column of every table, and of the rows, that tells rows as they were from rows as they are: only rows
 of the same side are joined, so that one query serves both."""
@@ -75,11 +78,43 @@ class Join:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One more table in a join.
+
+    Attributes:
+        table: The table.
+        equal: What its rows have in common with those that they are joined to: of which table before it, by
+            number, a column, and the column of its own.
+        outer: Whether those count, too, to which none of its rows belongs.
+    """
+
+    table: str
+    equal: tuple[tuple[int, str, str], ...]
+    outer: bool
+
+
+@dataclass(frozen=True)
+class Joined:
+    """How rows are joined that a query takes as one table, `{_joined0}`, …: of the columns `_row0`, ….
+
+    Attributes:
+        first: The first table.
+        steps: The further ones.
+    """
+
+    first: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
 class Split:
     """A query that is split.
 
     Attributes:
         rows: The SELECT that gives `_key0`, …, `_argument0`, … and `_side` of the rows that are aggregated.
+        joined_rows: The same where rows are joined before, as far as they can be: what Spark joins takes
+            jobs, which cost more than all else about few rows.
+        joined: Those joins.
         result: The SELECT that makes the model's rows of `{groups}`, which has `_key0`, … and `_result0`, ….
         whole: The query as it was understood: written anew, it must mean the same to Spark.
         keys: The names that the keys have in the model, in the order of `_key0`, ….
@@ -89,6 +124,8 @@ class Split:
     """
 
     rows: str
+    joined_rows: str
+    joined: tuple[Joined, ...]
     result: str
     whole: str
     keys: tuple[str, ...]
@@ -145,13 +182,16 @@ def _split(model: Model, columns: _Columns) -> Split:
         *(exp.alias_(part.copy(), f"{KEY}{place}") for place, part in enumerate(group)),
         *(exp.alias_(part.copy(), f"{ARGUMENT}{place}") for place, part in enumerate(arguments)),
     )
-    query = query.copy()
-    side = _add_side(query)
     for clause in ("from_", "joins", "where"):
         rows.set(clause, query.args.get(clause))
-    rows.append("expressions", exp.alias_(side, SIDE))
+    rows, joined_rows, joined = rows.copy(), rows.copy(), list[Joined]()
+    _join_before(joined_rows, columns, joined)
+    for select in (rows, joined_rows):
+        select.append("expressions", exp.alias_(_add_side(select), SIDE))
     return Split(
         rows=_text(rows),
+        joined_rows=_text(joined_rows),
+        joined=tuple(joined),
         result=_text(result),
         whole=whole,
         keys=tuple(names),
@@ -168,6 +208,70 @@ def _is_columns(star: exp.Star) -> bool:
 
 def _has_side(columns: _Columns) -> bool:
     return any(name.lower() == SIDE for names in columns.values() for name in names)
+
+
+def _join_before(query: exp.Select, columns: _Columns, joined: list[Joined]) -> None:
+    """Has a query take rows that are joined already, wherever that can be done."""
+    source = query.args["from_"].this
+    if isinstance(source, exp.Subquery):
+        for part in _parts(source.this):
+            _join_before(part, columns, joined)
+    elif query.args.get("joins"):
+        try:
+            joined.append(_take_joined(query, columns, f"{JOINED}{len(joined)}"))
+        except _CannotError:  # Spark has to join them
+            return
+
+
+def _take_joined(query: exp.Select, columns: _Columns, name: str) -> Joined:
+    """Has a query take the rows of its FROM clause from one table, of the name; gives how they are joined."""
+    tables: dict[str, str] = {}
+    _add_table(tables, query.args["from_"].this)
+    steps: list[Step] = []
+    shared: set[str] = set()
+    conditions: list[exp.Expr] = []
+    for join in query.args["joins"]:
+        before = list(tables)
+        _add_table(tables, join.this)
+        pairs = _pairs(join, tables, columns)
+        equal = [(before.index(other), *pair) for other in pairs for pair in sorted(pairs[other])]
+        outer, on = join.side == "LEFT", join.args.get("on")
+        if outer and on is not None and len(list(_conditions(on))) != len(equal):
+            raise _CannotError
+        if not outer and on is not None:
+            conditions.append(on)
+        shared |= {column.name.lower() for column in join.args.get("using") or []}
+        steps.append(Step(list(tables.values())[-1], tuple(equal), outer))
+    if name in columns:
+        raise _CannotError
+    aliases = list(tables)
+    found = []
+    for column in query.find_all(exp.Column):
+        of = aliases
+        if column.name.lower() in shared and not column.table:  # where they differ, the left one counts
+            of = [next(alias for alias in aliases if _has(columns[tables[alias]], column.name))]
+        alias, its_name = _resolved(column, of, tables, columns)
+        found.append((column, exp.column(its_name, f"{ROW}{aliases.index(alias)}", quoted=True)))
+    for column, its in found:
+        column.replace(its)
+    query.set("from_", exp.From(this=exp.to_table(f"{_MARK}{name}")))
+    query.set("joins", None)
+    query.where(*conditions, copy=False)
+    return Joined(tables[aliases[0]], tuple(steps))
+
+
+def _has(names: Collection[str], name: str) -> bool:
+    return any(one.lower() == name.lower() for one in names)
+
+
+def _parts(part: exp.Expr) -> Iterator[exp.Select]:
+    """The SELECTs of a subquery in a FROM clause."""
+    if isinstance(part, exp.Select):
+        yield part
+        return
+    yield from _parts(part.this)
+    if isinstance(part, exp.Union):
+        yield from _parts(part.expression)
 
 
 def _marked(query: str) -> str:
@@ -304,7 +408,8 @@ def _add_side(query: exp.Select) -> exp.Expr:
     """Joins only rows of the same side; gives the column that tells it."""
     source = query.args["from_"].this
     if isinstance(source, exp.Subquery):
-        _add_side_to_part(source.this)
+        for part in _parts(source.this):
+            part.append("expressions", exp.alias_(_add_side(part), SIDE))
         return exp.column(SIDE)
     joins = query.args.get("joins") or []
     first = exp.column(SIDE, table=source.alias_or_name if joins else None)
@@ -315,15 +420,6 @@ def _add_side(query: exp.Select) -> exp.Expr:
             same = exp.column(SIDE, table=join.this.alias_or_name).eq(first.copy())
             join.set("on", exp.and_(join.args["on"], same))
     return first
-
-
-def _add_side_to_part(part: exp.Expr) -> None:
-    if isinstance(part, exp.Select):
-        part.append("expressions", exp.alias_(_add_side(part), SIDE))
-        return
-    _add_side_to_part(part.this)
-    if isinstance(part, exp.Union):
-        _add_side_to_part(part.expression)
 
 
 def _more_than(node: exp.Expr, known: Collection[str]) -> bool:
@@ -344,6 +440,18 @@ def _of_join(join: exp.Join, tables: Mapping[str, str], columns: _Columns) -> It
     new, outer = join.this.alias_or_name.lower(), join.side == "LEFT"
     if join.kind not in ("", "INNER", "OUTER") or join.side not in ("", "LEFT") or join.method:
         raise _CannotError
+    pairs = _pairs(join, tables, columns)
+    # Rows that belong together have to be found, and an outer join needs all of them at once.
+    if not pairs or (outer and len(pairs) > 1):
+        raise _CannotError
+    for other, equal in pairs.items():
+        left_columns, right_columns = zip(*sorted(equal), strict=True)
+        yield Join(tables[other], left_columns, tables[new], right_columns, outer)
+
+
+def _pairs(join: exp.Join, tables: Mapping[str, str], columns: _Columns) -> dict[str, set[tuple[str, str]]]:
+    """By the alias of a table before, the columns of it that equal columns of the one that is joined."""
+    new = join.this.alias_or_name.lower()
     before = [alias for alias in tables if alias != new]
     pairs: dict[str, set[tuple[str, str]]] = {}
     for name in join.args.get("using") or []:
@@ -352,19 +460,20 @@ def _of_join(join: exp.Join, tables: Mapping[str, str], columns: _Columns) -> It
         pairs.setdefault(other, set()).add((left, right))
     on = join.args.get("on")
     _refuse_over_rows(on)
-    for part in on.flatten() if isinstance(on, exp.And) else [on]:
+    for part in _conditions(on):
         sides = [part.this, part.expression] if isinstance(part, exp.EQ) else []
         if sides and all(isinstance(side, exp.Column) for side in sides):
             found = dict(_resolved(side, list(tables), tables, columns) for side in sides)
             if new in found and len(found) > 1:
                 (other,) = found.keys() - {new}
                 pairs.setdefault(other, set()).add((found[other], found[new]))
-    # Rows that belong together have to be found, and an outer join needs all of them at once.
-    if not pairs or (outer and len(pairs) > 1):
-        raise _CannotError
-    for other, equal in pairs.items():
-        left_columns, right_columns = zip(*sorted(equal), strict=True)
-        yield Join(tables[other], left_columns, tables[new], right_columns, outer)
+    return pairs
+
+
+def _conditions(on: exp.Expr | None) -> Iterator[exp.Expr]:
+    """What all has to be true in an ON clause."""
+    if on is not None:
+        yield from on.flatten() if isinstance(on, exp.And) else [on]
 
 
 def _resolved(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pyarrow as pa
@@ -24,9 +25,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, DecimalType
 
 from lakehouse import layout, values
-from lakehouse.aggregates import ARGUMENT, KEY, RESULT, SIDE, Aggregate, Split, split
+from lakehouse.aggregates import ARGUMENT, JOINED, KEY, RESULT, ROW, SIDE, Aggregate, Joined, Split, split
 from lakehouse.config import Config
-from lakehouse.jvm import frame
+from lakehouse.jvm import frame, java_class, nothing
 from lakehouse.local_store import remove
 from lakehouse.models import Model
 from lakehouse.partials import Change, Group, Lookups, Partials, PartialsError, Values
@@ -303,35 +304,52 @@ class Incremental:
         self, sides: Mapping[str, tuple[list[Values], list[Values]]], others: Mapping[str, set[Values]]
     ) -> dict[Change, int]:
         """What the part below the aggregates gives more of than before, and what less."""
-        sources: dict[str, DataFrame] = {}
+        rows: dict[str, list[Values]] = {}
         for name in self._sources:
             went, came = sides.get(name, ((), ()))
             parts = ((_BEFORE, others[name]), (_BEFORE, went), (_AFTER, others[name]), (_AFTER, came))
-            sources[name] = self._frame(name, [(*row, side) for side, rows in parts for row in rows])
+            rows[name] = [(*row, side) for side, its in parts for row in its]
+        query = self._with_keys(self._split.joined_rows)
+        wanted = {field for _, field, _, _ in Formatter().parse(query)}
+        sources = {name: self._frame(name, rows[name]) for name in self._sources if name in wanted}
+        for place, joined in enumerate(self._split.joined):
+            sources[f"{JOINED}{place}"] = self._joined_frame(joined, rows)
         keys = len(self._split.keys)
         counted: Counter[Change] = Counter()
-        for *row, side in _collected(self._spark, self._present_rows, self._rows_as, sources):
+        for *row, side in _collected(self._spark, query, self._rows_as, sources):
             counted[tuple(row[:keys]), tuple(row[keys:])] += int(side or 0)
         return {change: net for change, net in counted.items() if net}
 
-    @property
-    def _present_rows(self) -> str:
+    def _with_keys(self, rows: str) -> str:
         """What the part below the aggregates gives, without rows of no key."""
         known = " AND ".join(f"{KEY}{place} IS NOT NULL" for place in range(len(self._split.keys)))
-        return f"SELECT * FROM ({self._split.rows}) WHERE {known}"  # noqa: S608
+        return f"SELECT * FROM ({rows}) WHERE {known}"  # noqa: S608
 
     def _present(self, sources: Mapping[str, Any]) -> DataFrame:
-        return self._spark.sql(self._present_rows, **sources)
+        return self._spark.sql(self._with_keys(self._split.rows), **sources)
 
     def _frame(self, name: str, rows: Sequence[Values]) -> DataFrame:
         """Rows of a table, each with its side."""
+        return frame(self._spark, pa.table(self._arrays(name, rows)))
+
+    def _joined_frame(self, joined: Joined, rows: Mapping[str, Sequence[Values]]) -> DataFrame:
+        """Rows of several tables, each with the rows that it belongs to, and their side."""
+        found = _join(joined, rows, self._columns)
+        made: dict[str, pa.Array] = {}
+        for place, name in enumerate([joined.first, *(step.table for step in joined.steps)]):
+            none = (None,) * (len(self._columns[name]) + 1)
+            its = self._arrays(name, [one[place] or none for one in found])
+            made[f"{ROW}{place}"] = pa.StructArray.from_arrays(list(its.values()), names=list(its))
+        made[SIDE] = pa.array([_side_of(one) for one in found], pa.int32())
+        return frame(self._spark, pa.table(made))
+
+    def _arrays(self, name: str, rows: Sequence[Values]) -> dict[str, pa.Array]:
         kinds = {column: self._sources[name][column] for column in self._columns[name]} | {SIDE: "int"}
         columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
-        made = [
-            values.to_arrow(column, values.arrow_type(kind))
-            for column, kind in zip(columns, kinds.values(), strict=True)
-        ]
-        return frame(self._spark, pa.table(made, names=list(kinds)))
+        return {
+            column: values.to_arrow(its, values.arrow_type(kind))
+            for its, (column, kind) in zip(columns, kinds.items(), strict=True)
+        }
 
     def _names_of(self, keys: Iterable[Values]) -> pa.Table:
         """Keys, as the model calls them."""
@@ -414,6 +432,39 @@ def _rounded(number: int, divisor: int) -> int:
     return quotient if number >= 0 else -quotient
 
 
+_Row = tuple[Values | None, ...]
+"""Rows of several tables that belong together; None: of that one there is none."""
+
+
+def _join(
+    joined: Joined, rows: Mapping[str, Iterable[Values]], columns: Mapping[str, Sequence[str]]
+) -> list[_Row]:
+    """Joins rows that have their side at the end."""
+    found: list[_Row] = [(row,) for row in rows[joined.first]]
+    names = [joined.first]
+    for step in joined.steps:
+        lefts = [(place, columns[names[place]].index(column)) for place, column, _ in step.equal]
+        rights = [columns[step.table].index(column) for *_, column in step.equal]
+        by: dict[Values, list[_Row]] = defaultdict(list)
+        for row in rows[step.table]:
+            by[row[-1], *(row[at] for at in rights)].append((row,))
+        alone: list[_Row] = [(None,)] if step.outer else []
+        more: list[_Row] = []
+        for one in found:
+            value = [None if (left := one[place]) is None else left[at] for place, at in lefts]
+            there = None if None in value else by.get((_side_of(one), *value))
+            more += [one + row for row in there or alone]
+        found = more
+        names.append(step.table)
+    return found
+
+
+def _side_of(one: _Row) -> Value:
+    first = one[0]
+    assert first is not None
+    return first[-1]
+
+
 def _column(found: Sequence[Value], kind: DataType) -> pa.Array:
     """A column of values as `_stored` gives them."""
     if isinstance(kind, DecimalType):
@@ -443,11 +494,11 @@ def _collected(
 ) -> list[Values]:
     """What a query gives, few rows with columns of these types, as `_stored` gives them.
 
-    `toArrow` would run a job for what the driver has already.
+    No job is run for what the driver has already, as `toArrow` would.
     """
     columns = ", ".join(_raw(layout.quoted(name), kind) for name, kind in kinds.items())
     columns = columns.replace("{", "{{").replace("}", "}}")  # which mean something to spark.sql()
-    found = spark.sql(f"SELECT {columns} FROM ({query})", **sources).collect()  # noqa: S608
+    found = _in_one(spark.sql(f"SELECT {columns} FROM ({query})", **sources), spark).collect()  # noqa: S608
     scales = {place: kind.scale for place, kind in enumerate(kinds.values()) if isinstance(kind, DecimalType)}
     if not scales:
         return [tuple(row) for row in found]
@@ -458,6 +509,22 @@ def _collected(
         )
         for row in found
     ]
+
+
+def _in_one(rows: DataFrame, spark: SparkSession) -> DataFrame:
+    """Rows that Spark's optimizer has found already; put together, if they are a union of such."""
+    plan = _plan(rows)
+    if plan.getClass().getSimpleName() != "Union":
+        return rows
+    parts = [plan.children().apply(place) for place in range(plan.children().size())]
+    if any(part.getClass().getSimpleName() != "LocalRelation" for part in parts):
+        return rows
+    found = parts[0].data()
+    for part in parts[1:]:
+        found = found.concat(part.data())
+    relation = parts[0].copy(parts[0].output(), found, False, nothing(spark))
+    dataset = java_class(spark, "org.apache.spark.sql.classic.Dataset")
+    return DataFrame(dataset.ofRows(spark._jsparkSession, relation), spark)
 
 
 def _raw(column: str, kind: DataType) -> str:
