@@ -32,9 +32,10 @@ class Ours:
     name = "ours"
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
-        """Begin a lakehouse in a folder."""
+        """Begin a lakehouse in a folder; its silver runs before there are events, as the service does."""
         self._spark = spark
         self._lake = Lake(spark, folder)
+        self._lake.silver()
 
     def take(self, bronze: pa.Table) -> None:
         """A step of silver."""
