@@ -86,7 +86,7 @@ MODELS = {
     ),
     "together": (
         ("k",),
-        "SELECT k, max(name) AS name, sum(n) AS n, min(gone) AS gone FROM ("
+        "SELECT k, max(name) AS name, sum(n) AS n, count(n) AS c, min(n) AS l, min(gone) AS gone FROM ("
         "SELECT id AS k, name, 0 AS n, gone FROM {products} UNION ALL "
         "SELECT product, NULL, quantity, NULL FROM {items} i JOIN {orders} o ON i.order_id = o.id UNION ALL "
         "SELECT customer, NULL, 1, NULL FROM {orders}) GROUP BY k",

@@ -438,6 +438,16 @@ def test_partitions_catch_up_together(lake: Lake) -> None:
     assert without_places(lake.versions()) == without_places(history(IN_PARTITIONS))
 
 
+def test_a_partition_that_catches_up_first_is_cut_by_what_the_next_one_brings(lake: Lake) -> None:
+    events = in_order(put(2, "a", op="c"), put(1, "a", op="c"), TRUNCATE, put(2, "b", op="c"))
+    events = [replace(event, partition=1 if event.key is None else event.key % 2) for event in events]
+    lake.write_bronze([event for partition in by_partition(events) for event in partition])
+    with catching_up():
+        assert lake.step()
+    assert lake.commits() == 2
+    assert without_places(lake.versions()) == without_places(history(events))
+
+
 def test_rows_that_somebody_deleted_are_no_heads_any_more(lake: Lake) -> None:
     lake.write_bronze(EVENTS[:2])
     lake.step()

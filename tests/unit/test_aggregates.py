@@ -75,8 +75,8 @@ def test_rows_are_joined_before_where_they_can_be() -> None:
     found = split(model(query), TABLES)
     assert found is not None
     assert found.joined_rows == (
-        "SELECT `_row2`.`country` AS _key0, 1 AS _argument0, _side AS _side FROM {_joined0} "
-        "WHERE `_row0`.`line_no` < 9 AND (`_row0`.`order_id` = `_row1`.`order_id` AND `_row0`.`quantity` > 1)"
+        "SELECT _row2.Country AS _key0, 1 AS _argument0, _side AS _side FROM {_joined0} "
+        "WHERE _row0.line_no < 9 AND (_row0.order_id = _row1.order_id AND _row0.quantity > 1)"
     )
     steps = (
         Step("orders", ((0, "order_id", "order_id"),), False),
@@ -93,8 +93,8 @@ def test_a_column_that_tables_share_is_that_of_the_left_one() -> None:
     found = split(model(query), TABLES)
     assert found is not None
     assert found.joined_rows == (
-        "SELECT `_row0`.`customer_id` AS _key0, "
-        "CASE WHEN NOT `_row1`.`country` IS NULL THEN 1 END AS _argument0, _side AS _side FROM {_joined0}"
+        "SELECT _row0.customer_id AS _key0, "
+        "CASE WHEN NOT _row1.country IS NULL THEN 1 END AS _argument0, _side AS _side FROM {_joined0}"
     )
 
 

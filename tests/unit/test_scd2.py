@@ -161,19 +161,19 @@ class SpreadTable(MemoryTable):
         self.there: list[scd2.Event] = []
         self.ends: list[scd2.Mark] = []
         self.foreseen: list[scd2.Mark] = []
-        self.found: list[scd2.Mark] = []
+        self.unchecked: list[scd2.Mark] = []
 
     def foresee(self, events: Iterable[scd2.Event]) -> None:
-        self.found = [event.mark for event in events if event.ends_others]
+        self.unchecked = [event.mark for event in events if event.ends_others]
+        self.foreseen += self.unchecked
 
     def fold(self, touched: dict[Key, Version]) -> Fold:
         known = open_heads(self.heads), in_snapshot(self.there)
-        return SpreadFold(TRACKED, touched, *known, self.ends, self.foreseen, self.found, self._after)
+        return SpreadFold(TRACKED, touched, *known, self.ends, self.foreseen, self.unchecked, self._after)
 
     def applied(self, events: list[scd2.Event]) -> None:
         self.ends += [event.mark for event in events if event.ends_others]
-        self.foreseen += self.found
-        self.found = []
+        self.unchecked = []
 
     def _after(self, end: scd2.Mark) -> list[tuple[Key, Version]]:
         return [(key, head) for key, head in self.heads.items() if head.applied.lsn > end.lsn]

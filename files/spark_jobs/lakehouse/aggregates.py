@@ -250,8 +250,8 @@ def _take_joined(query: exp.Select, columns: _Columns, name: str) -> Joined:
         of = aliases
         if column.name.lower() in shared and not column.table:  # where they differ, the left one counts
             of = [next(alias for alias in aliases if _has(columns[tables[alias]], column.name))]
-        alias, its_name = _resolved(column, of, tables, columns)
-        found.append((column, exp.column(its_name, f"{ROW}{aliases.index(alias)}", quoted=True)))
+        alias, _ = _resolved(column, of, tables, columns)
+        found.append((column, exp.column(column.this.copy(), f"{ROW}{aliases.index(alias)}")))
     for column, its in found:
         column.replace(its)
     query.set("from_", exp.From(this=exp.to_table(f"{_MARK}{name}")))

@@ -13,7 +13,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from pathlib import Path
 from string import Formatter
@@ -139,13 +139,24 @@ class Incremental:
             name: self._spark.createDataFrame([], _schema(kinds)) for name, kinds in self._sources.items()
         }
         written, meant = (self._spark.sql(query, **none) for query in (self._split.whole, model.query))
-        self._rows_as = {field.name: field.dataType for field in self._present(_after(none)).schema}
+        self._rows_as = _types_by_name(self._present(_after(none)))
         if not self._can_keep():
             return False
+        if not self._can_join_before():
+            self._split = replace(self._split, joined_rows=self._split.rows, joined=())
         made = self._spark.sql(self._split.result, groups=self._groups([]))
-        self._result_as = {field.name: field.dataType for field in made.schema}
+        self._result_as = _types_by_name(made)
         self.columns = _types(made)
         return bool(_plan(written).sameResult(_plan(meant))) and self.columns == _types(meant)
+
+    def _can_join_before(self) -> bool:
+        """Whether Spark reads the query over joined rows as it reads the other one."""
+        try:
+            query, sources = self._of_few({name: [] for name in self._sources})
+            return _types_by_name(self._spark.sql(query, **sources)) == self._rows_as
+        except Exception as error:
+            log.info("Spark joins what changed: %s", error)
+            return False
 
     def _can_keep(self) -> bool:
         kept = [self._rows_as[f"{KEY}{place}"] for place in range(len(self._split.keys))]
@@ -309,16 +320,23 @@ class Incremental:
             went, came = sides.get(name, ((), ()))
             parts = ((_BEFORE, others[name]), (_BEFORE, went), (_AFTER, others[name]), (_AFTER, came))
             rows[name] = [(*row, side) for side, its in parts for row in its]
-        query = self._with_keys(self._split.joined_rows)
-        wanted = {field for _, field, _, _ in Formatter().parse(query)}
-        sources = {name: self._frame(name, rows[name]) for name in self._sources if name in wanted}
-        for place, joined in enumerate(self._split.joined):
-            sources[f"{JOINED}{place}"] = self._joined_frame(joined, rows)
+        query, sources = self._of_few(rows)
         keys = len(self._split.keys)
         counted: Counter[Change] = Counter()
         for *row, side in _collected(self._spark, query, self._rows_as, sources):
             counted[tuple(row[:keys]), tuple(row[keys:])] += int(side or 0)
         return {change: net for change, net in counted.items() if net}
+
+    def _of_few(self, rows: Mapping[str, Sequence[Values]]) -> tuple[str, dict[str, Any]]:
+        """The part below the aggregates, of rows with their sides: the query, and its tables."""
+        query = self._with_keys(self._split.joined_rows)
+        wanted = {field for _, field, _, _ in Formatter().parse(query)}
+        sources: dict[str, Any] = {
+            name: self._frame(name, rows[name]) for name in self._sources if name in wanted
+        }
+        for place, joined in enumerate(self._split.joined):
+            sources[f"{JOINED}{place}"] = self._joined_frame(joined, rows)
+        return query, sources
 
     def _with_keys(self, rows: str) -> str:
         """What the part below the aggregates gives, without rows of no key."""
@@ -522,7 +540,8 @@ def _in_one(rows: DataFrame, spark: SparkSession) -> DataFrame:
     found = parts[0].data()
     for part in parts[1:]:
         found = found.concat(part.data())
-    relation = parts[0].copy(parts[0].output(), found, False, nothing(spark))
+    # Of the union: a column of its first part may have no nulls where that of another one has.
+    relation = parts[0].copy(plan.output(), found, False, nothing(spark))
     dataset = java_class(spark, "org.apache.spark.sql.classic.Dataset")
     return DataFrame(dataset.ofRows(spark._jsparkSession, relation), spark)
 
@@ -565,6 +584,10 @@ def _after(sources: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
 
 def _types(rows: DataFrame) -> list[tuple[str, str]]:
     return [(field.name, field.dataType.simpleString()) for field in rows.schema.fields]
+
+
+def _types_by_name(rows: DataFrame) -> dict[str, DataType]:
+    return {field.name: field.dataType for field in rows.schema}
 
 
 def _schema(kinds: Types) -> str:

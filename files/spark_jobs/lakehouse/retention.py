@@ -219,8 +219,10 @@ def take_back(spark: SparkSession, config: Config, table: Table, to: Base) -> No
     stored = TableLog(spark, config.silver_path(table))
     noted = stored.metadata
     cursor = to.cursor
-    ends = [end for end in noted.get("ends", []) if not cursor.is_before(Position(*end[:3]))]
-    changed = {"cursor": cursor.as_json(), "max_lsn": to.max_lsn, "ends": ends, "foreseen": []}
+    known = [*noted.get("ends", []), *noted.get("foreseen", [])]  # all of it to the rows that stay
+    foreseen = [end for end in known if cursor.is_before(Position(*end[:3]))]
+    ends = [end for end in known if end not in foreseen]
+    changed = {"cursor": cursor.as_json(), "max_lsn": to.max_lsn, "ends": ends, "foreseen": foreseen}
     stored.note(noted | changed | {"bronze": {}, "columns": {}, UNFINISHED: True})
     finish(spark, config, table)
 

@@ -229,7 +229,7 @@ class SpreadFold(Fold):
         in_snapshot: Callable[[Mark], Collection[Key]],
         ends: Iterable[Mark],
         foreseen: Iterable[Mark],
-        found: Iterable[Mark],
+        unchecked: Collection[Mark],
         heads_after: Callable[[Mark], Iterable[tuple[Key, Version]]],
     ) -> None:
         """Prepare.
@@ -240,15 +240,15 @@ class SpreadFold(Fold):
             open_heads: As of `Fold`.
             in_snapshot: As of `Fold`.
             ends: What ended rows of the table in earlier batches.
-            foreseen: What ends rows of the table in later ones, and was known when the heads were made.
-            found: The same, known since then.
+            foreseen: What is known to end rows of the table in this one or later ones.
+            unchecked: Of these, those that the heads were made without.
             heads_after: Gives the heads that an event touched last that follows such an end.
         """
         super().__init__(tracked, heads, open_heads, in_snapshot)
-        self._applied = {_order(end) for end in ends}
-        self._foreseen = {_order(end) for end in foreseen}
-        self._found = list(found)
-        self._ends = [*ends, *foreseen, *self._found]
+        self._applied = {order(end) for end in ends}
+        self._foreseen = {order(end) for end in foreseen}
+        self._unchecked = unchecked
+        self._ends = [*ends, *foreseen]
         self._heads_after = heads_after
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -259,13 +259,11 @@ class SpreadFold(Fold):
         """
         events = list(events)
         ends = [event.mark for event in events if event.ends_others]
-        new = [end for end in ends if _order(end) not in self._applied]
-        for end in [*self._found, *new]:
-            if _order(end) in self._applied | self._foreseen:
-                continue
+        new = [end for end in ends if order(end) not in self._applied]
+        for end in [*self._unchecked, *(end for end in new if order(end) not in self._foreseen)]:
             if any(self._follows(end, key, head) for key, head in self._heads_after(end)):
                 raise OutOfOrder
-        self._ends = sorted({_order(end): end for end in reversed([*self._ends, *new])}.values(), key=_order)
+        self._ends = sorted({order(end): end for end in reversed([*self._ends, *new])}.values(), key=order)
         for event in _merged(events):
             assert event.key is not None
             change = self._change(event.key)
@@ -289,7 +287,7 @@ class SpreadFold(Fold):
 
     def _follows(self, end: Mark, key: Key, head: Version) -> bool:
         """Whether an end that comes late changes what came before a head, or how it began."""
-        began_later = head.number == 1 and _order(head.began) > _order(end)
+        began_later = head.number == 1 and order(head.began) > order(end)
         return not began_later and self._concerns(end, key)
 
     def _concerns(self, end: Mark, key: Key) -> bool:
@@ -321,7 +319,7 @@ def _at(mark: Mark) -> tuple[str, int]:
     return (mark.position.epoch, mark.lsn)
 
 
-def _order(mark: Mark) -> tuple[str, int, str]:
+def order(mark: Mark) -> tuple[str, int, str]:
     """That, and what tells an end from others there."""
     return (*_at(mark), mark.op)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +32,7 @@ from lakehouse.scd2 import (
     SpreadFold,
     Version,
     first_deliveries,
+    order,
 )
 
 _CLOSED = {"_head": "false"}
@@ -61,7 +61,7 @@ class SilverTable:
         self._deliveries = Deliveries()
         self._ends: list[Mark] = []
         self._foreseen: list[Mark] = []
-        self._found: list[Mark] = []
+        self._unchecked: list[Mark] = []
         self._files: dict[str, DataFile] = {}
         self._version = -1
         self._stats = [*table.key, "version"]
@@ -91,7 +91,7 @@ class SilverTable:
         self.cursor = Cursor.from_json(noted.get("cursor"))
         self._deliveries = Deliveries(self.cursor.epoch, noted.get("max_lsn"))
         self._ends = [_mark(end) for end in noted.get("ends", [])]
-        self._foreseen, self._found = [_mark(end) for end in noted.get("foreseen", [])], []
+        self._foreseen, self._unchecked = [_mark(end) for end in noted.get("foreseen", [])], []
         # Commits of bronze without its events are none of it: how far it has read stands with the heads.
         told = [noted.get("bronze", {}), self._heads.state.get("bronze", {})]
         self._bronze_id = bronze_id
@@ -148,18 +148,19 @@ class SilverTable:
         deliveries = self._deliveries.after(events)
         ends = [*self._ends, *(event.mark for event in new if event.ends_others)]
         ends = [end for end in ends if end.position.epoch == cursor.epoch][-_ENDS:]
-        foreseen = [end for end in (*self._foreseen, *self._found) if cursor.is_before(end.position)]
+        foreseen = [end for end in self._foreseen if cursor.is_before(end.position)]
         noted = {
             "cursor": cursor.as_json(),
             "max_lsn": deliveries.max_lsn,
             "ends": [_plain(end) for end in ends],
-            "foreseen": [_plain(end) for end in foreseen],
+            # Of which the heads know. A later one is found again, and concerns none of them.
+            "foreseen": [_plain(end) for end in foreseen if end.lsn <= (deliveries.max_lsn or 0)],
             "bronze": {"table": self._bronze_id, "version": bronze_version},
             "columns": self._numbers,
         }
         self._write(changes, heads, noted)
         self.cursor, self._deliveries, self.bronze_version = cursor, deliveries, bronze_version
-        self._ends, self._foreseen, self._found = ends, foreseen, []
+        self._ends, self._foreseen, self._unchecked = ends, foreseen, []
         return events
 
     def has_all_of(self, bronze_version: int) -> None:
@@ -175,10 +176,21 @@ class SilverTable:
         Args:
             beyond: The table's rows of bronze that are still to be applied.
         """
-        last = F.expr(ends_snapshot("value"))
-        ends = beyond.where(F.col("error").isNull() & ((F.col("op") == "t") | ((F.col("op") == "r") & last)))
+        is_truncate = (F.col("op") == "t") & F.col("error").isNull()
+        is_last = (F.col("op") == "r") & F.col("lsn").isNotNull() & F.col("source_ts").isNotNull()
+        ends = beyond.where(is_truncate | (is_last & F.expr(ends_snapshot("value"))))  # as events.good has it
         columns = ("epoch", "partition", "offset", "lsn", F.unix_micros("source_ts"), "op")
-        self._found = list(map(_mark, sorted(ends.select(*columns).collect())))
+        found = map(_mark, sorted(ends.select(*columns).collect(), reverse=True))
+        known = {order(end) for end in [*self._ends, *self._foreseen]}
+        new = {
+            order(end): end for end in found if order(end) not in known
+        }  # the first of those that come again
+        self._foreseen += new.values()
+        self._unchecked += [
+            end
+            for end in new.values()
+            if end.position.epoch == self.cursor.epoch and end.lsn < (self._deliveries.max_lsn or 0)
+        ]
 
     def _fold(
         self,
@@ -186,7 +198,8 @@ class SilverTable:
         in_snapshot: Callable[[Mark], set[Key]],
         events: Iterable[Event],
     ) -> Fold:
-        if not {*self.cursor.offsets, *(event.mark.position.partition for event in events)} - {0}:
+        marks = [*(event.mark for event in events), *self._foreseen]
+        if not {*self.cursor.offsets, *(mark.position.partition for mark in marks)} - {0}:
             return Fold(self._tracked, heads, self._open_heads, in_snapshot)
         return SpreadFold(
             self._tracked,
@@ -195,7 +208,7 @@ class SilverTable:
             in_snapshot,
             self._ends,
             self._foreseen,
-            self._found,
+            self._unchecked,
             lambda end: ((key, head.version) for key, head in self._heads.after(end)),
         )
 
@@ -418,26 +431,30 @@ class SilverTable:
 
         It has every version that is new, and of a changed one how it was and is.
         """
-        heads = [change.head for change in changes.values() if change.head is not None]
-        closed = [version for change in changes.values() for version in change.closed]
+        heads: list[Version] = []
+        closed: list[Version] = []
         before: list[Version] = []
-        places: list[int] = []
-        types: list[str] = []
-        next_closed, next_before = count(len(heads)), count(len(heads) + len(closed))
-        for place, (head, change) in enumerate(zip(heads, changes.values(), strict=True)):
-            old = change.before
-            made = [*((next(next_closed), version) for version in change.closed), (place, head)]
-            for its_place, version in made:
+        types_of_heads: list[str | None] = []
+        types_of_closed: list[str | None] = []
+        for change in changes.values():
+            old, head = change.before, change.head
+            assert head is not None
+
+            def type_of(version: Version, old: Version | None = old) -> str | None:
                 if old is None or version.number != old.number:
-                    places.append(its_place)
-                    types.append("insert")
-                elif version != old:
-                    before.append(old)
-                    places += [next(next_before), its_place]
-                    types += ["update_preimage", "update_postimage"]
+                    return "insert"
+                if version == old:
+                    return None
+                before.append(old)
+                return "update_postimage"
+
+            heads.append(head)
+            types_of_heads.append(type_of(head))
+            closed += change.closed
+            types_of_closed += map(type_of, change.closed)
+        types = pa.array([*types_of_heads, *types_of_closed, *["update_preimage"] * len(before)])
         rows = self._rows([*heads, *closed, *before])
-        images = rows.take(pa.array(places, pa.int64()))
-        feed = images.append_column("_change_type", pa.array(types, pa.string()))
+        feed = rows.append_column("_change_type", types).filter(pc.is_valid(types))
         return rows.slice(0, len(heads) + len(closed)), feed
 
     def _rows(self, versions: list[Version]) -> pa.Table:
