@@ -120,6 +120,18 @@ def test_a_table_is_starting_until_it_was_looked_at(lake: Lake) -> None:
     assert lake.status.as_json()["tables"]["things"]["state"] == "running"
 
 
+def test_rows_of_bronze_that_spark_wrote_are_read_with_others(lake: Lake) -> None:
+    """Whoever mends bronze by SQL has Spark write it."""
+    spark = lake.spark
+    rows = spark.createDataFrame(deliveries.bronze(deliveries.records(EVENTS[:2])))
+    there = spark.read.format("delta").load(lake.config.bronze_path).schema
+    mended = spark.createDataFrame(rows.select(*there.names).collect(), there)
+    mended.write.format("delta").mode("append").save(lake.config.bronze_path)
+    lake.write_bronze(EVENTS[2:])
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
 def test_nothing_new_commits_nothing(lake: Lake) -> None:
     lake.write_bronze(EVENTS)
     lake.step()

@@ -183,7 +183,7 @@ class _News:
             return None
         if sum(add["size"] for add in adds) > _CHUNK_BYTES // 4:  # of a file, which is compressed
             return None
-        rows = [self._bronze.read(self._bronze.data_file(add), _READ) for add in adds]
+        rows = [_zoned(self._bronze.read(self._bronze.data_file(add), _READ)) for add in adds]
         return good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
 
     def backlog(self, table: SilverTable) -> Iterator[pa.Table]:
@@ -361,6 +361,12 @@ def _batches(pieces: Iterable[Row]) -> Iterator[list[Row]]:
         rows, size = rows + piece.rows, size + (piece.bytes or 0)
     if batch:
         yield batch
+
+
+def _zoned(rows: pa.Table) -> pa.Table:
+    """Rows with their times in UTC, which Spark's own files do not tell."""
+    place, times = rows.schema.get_field_index("source_ts"), rows["source_ts"]
+    return rows.set_column(place, "source_ts", times.cast(pa.timestamp("us", tz="UTC")))
 
 
 def _of_table(rows: pa.Table, name: str) -> pa.Table:
