@@ -450,6 +450,21 @@ def test_partitions_catch_up_together(lake: Lake) -> None:
     assert without_places(lake.versions()) == without_places(history(IN_PARTITIONS))
 
 
+def test_the_bad_last_row_of_a_snapshot_is_foreseen(lake: Lake) -> None:
+    again = [replace(event, lsn=900, tx=900) for event in in_order(snapshot(k1="b", k3="b"))]
+    later = [replace(event, lsn=950, tx=950) for event in in_order(put(2, "c", op="c"))]
+    events = [*in_order(snapshot(k1="a", k2="a", k3="a")), *again, *later]
+    partitions = by_partition(replace(event, partition=event.key % 2) for event in events)
+    *good, (*place, key, value) = deliveries.records([*partitions[0], *partitions[1]])
+    told = json.loads(value)
+    told["after"]["id"] = "no number"
+    lake.write_records([*good, (*place, key, json.dumps(told).encode())])
+    with catching_up():
+        assert lake.step()
+    found = [(version.key, version.status, version.to_offset) for version in lake.versions()]
+    assert found == [(1, "a", 2), (1, "b", None), (2, "a", 3), (2, "c", None), (3, "a", None)]
+
+
 def test_a_partition_that_catches_up_first_is_cut_by_what_the_next_one_brings(lake: Lake) -> None:
     events = in_order(put(2, "a", op="c"), put(1, "a", op="c"), TRUNCATE, put(2, "b", op="c"))
     events = [replace(event, partition=1 if event.key is None else event.key % 2) for event in events]

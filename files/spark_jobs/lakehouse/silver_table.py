@@ -36,6 +36,7 @@ from lakehouse.scd2 import (
 )
 
 _CLOSED = {"_head": "false"}
+_CHANGED = "update_postimage"
 _ENDS = 100
 _TRIES = 5
 _TIMES_WITHOUT_ZONE = "'delta.feature.timestampNtz' = 'supported'"
@@ -437,24 +438,19 @@ class SilverTable:
         types_of_heads: list[str | None] = []
         types_of_closed: list[str | None] = []
         for change in changes.values():
-            old, head = change.before, change.head
-            assert head is not None
-
-            def type_of(version: Version, old: Version | None = old) -> str | None:
-                if old is None or version.number != old.number:
-                    return "insert"
-                if version == old:
-                    return None
-                before.append(old)
-                return "update_postimage"
-
-            heads.append(head)
-            types_of_heads.append(type_of(head))
+            assert change.head is not None
+            made = [*change.closed, change.head]
+            *types, of_head = (_change_type(version, change.before) for version in made)
+            heads.append(change.head)
+            types_of_heads.append(of_head)
             closed += change.closed
-            types_of_closed += map(type_of, change.closed)
-        types = pa.array([*types_of_heads, *types_of_closed, *["update_preimage"] * len(before)])
+            types_of_closed += types
+            if change.before is not None and _CHANGED in (*types, of_head):
+                before.append(change.before)
+        types_of_all = [*types_of_heads, *types_of_closed, *["update_preimage"] * len(before)]
+        told = pa.array(types_of_all, pa.string())
         rows = self._rows([*heads, *closed, *before])
-        feed = rows.append_column("_change_type", types).filter(pc.is_valid(types))
+        feed = rows.append_column("_change_type", told).filter(pc.is_valid(told))
         return rows.slice(0, len(heads) + len(closed)), feed
 
     def _rows(self, versions: list[Version]) -> pa.Table:
@@ -464,6 +460,13 @@ class SilverTable:
             for name, column, kind in zip(self._names, by_column, self._kinds, strict=True)
         }
         return pa.table(made | _history_columns(versions))
+
+
+def _change_type(version: Version, before: Version | None) -> str | None:
+    """What the change data feed calls a version; None: it is as it was."""
+    if before is None or version.number != before.number:
+        return "insert"
+    return None if version == before else _CHANGED
 
 
 def _mark(told: Sequence[Any]) -> Mark:
