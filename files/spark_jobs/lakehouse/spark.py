@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 from pyspark.sql import SparkSession
 
 # What the jobs rely on or are slow without. Where they run and how much they may use is for the Spark
@@ -61,14 +59,8 @@ _SETTINGS = {
 }
 
 
-# Objects that Python makes before it looks for cycles among them. Of 700, its default, millions of events are
-# looked through again and again: a third of the CPU time of folding them, measured.
-_OBJECTS = 100_000
-
-
 def session(name: str) -> SparkSession:
     """Starts Spark, or takes the session that there is."""
-    gc.set_threshold(_OBJECTS)
     builder = SparkSession.builder.appName(name)
     for key, value in _SETTINGS.items():
         builder = builder.config(key, value)
