@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from lakehouse import models
-from lakehouse.aggregates import Aggregate, Join, Joined, Step, split
+from lakehouse.aggregates import Aggregate, Join, Joined, split
 from lakehouse.models import Model
 
 MODELS = Path(__file__).resolve().parents[2] / "files" / "gold"
@@ -78,11 +78,11 @@ def test_rows_are_joined_before_where_they_can_be() -> None:
         "SELECT _row2.Country AS _key0, 1 AS _argument0, _side AS _side FROM {_joined0} "
         "WHERE _row0.line_no < 9 AND (_row0.order_id = _row1.order_id AND _row0.quantity > 1)"
     )
-    steps = (
-        Step("orders", ((0, "order_id", "order_id"),), False),
-        Step("customers", ((1, "customer_id", "customer_id"),), True),
+    joins = (
+        Join("items", ("order_id",), "orders", ("order_id",), False),
+        Join("orders", ("customer_id",), "customers", ("customer_id",), True),
     )
-    assert found.joined == (Joined("items", steps),)
+    assert found.joined == (Joined("items", joins),)
 
 
 def test_a_column_that_tables_share_is_that_of_the_left_one() -> None:

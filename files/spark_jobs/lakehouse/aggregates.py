@@ -78,32 +78,21 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One more table in a join.
-
-    Attributes:
-        table: The table.
-        equal: What its rows have in common with those that they are joined to: of which table before it, by
-            number, a column, and the column of its own.
-        outer: Whether those count, too, to which none of its rows belongs.
-    """
-
-    table: str
-    equal: tuple[tuple[int, str, str], ...]
-    outer: bool
-
-
-@dataclass(frozen=True)
 class Joined:
     """How rows are joined that a query takes as one table, `{_joined0}`, …: of the columns `_row0`, ….
 
     Attributes:
         first: The first table.
-        steps: The further ones.
+        joins: What joins the further ones, in their order.
     """
 
     first: str
-    steps: tuple[Step, ...]
+    joins: tuple[Join, ...]
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables, in the order of their columns."""
+        return [self.first, *dict.fromkeys(join.right for join in self.joins)]
 
 
 @dataclass(frozen=True)
@@ -227,21 +216,18 @@ def _take_joined(query: exp.Select, columns: _Columns, name: str) -> Joined:
     """Has a query take the rows of its FROM clause from one table, of the name; gives how they are joined."""
     tables: dict[str, str] = {}
     _add_table(tables, query.args["from_"].this)
-    steps: list[Step] = []
+    joins: list[Join] = []
     shared: set[str] = set()
     conditions: list[exp.Expr] = []
     for join in query.args["joins"]:
-        before = list(tables)
         _add_table(tables, join.this)
-        pairs = _pairs(join, tables, columns)
-        equal = [(before.index(other), *pair) for other in pairs for pair in sorted(pairs[other])]
-        outer, on = join.side == "LEFT", join.args.get("on")
-        if outer and on is not None and len(list(_conditions(on))) != len(equal):
-            raise _CannotError
-        if not outer and on is not None:
+        its, on = list(_of_join(join, tables, columns)), join.args.get("on")
+        if on is not None and not its[0].outer:
             conditions.append(on)
+        elif on is not None and len(list(_conditions(on))) != len(its[0].left_columns):
+            raise _CannotError  # it asks for more than equal columns
+        joins += its
         shared |= {column.name.lower() for column in join.args.get("using") or []}
-        steps.append(Step(list(tables.values())[-1], tuple(equal), outer))
     if name in columns:
         raise _CannotError
     aliases = list(tables)
@@ -252,12 +238,12 @@ def _take_joined(query: exp.Select, columns: _Columns, name: str) -> Joined:
             of = [next(alias for alias in aliases if _has(columns[tables[alias]], column.name))]
         alias, _ = _resolved(column, of, tables, columns)
         found.append((column, exp.column(column.this.copy(), f"{ROW}{aliases.index(alias)}")))
-    for column, its in found:
-        column.replace(its)
+    for column, of_row in found:
+        column.replace(of_row)
     query.set("from_", exp.From(this=exp.to_table(f"{_MARK}{name}")))
     query.set("joins", None)
     query.where(*conditions, copy=False)
-    return Joined(tables[aliases[0]], tuple(steps))
+    return Joined(tables[aliases[0]], tuple(joins))
 
 
 def _has(names: Collection[str], name: str) -> bool:
@@ -440,18 +426,6 @@ def _of_join(join: exp.Join, tables: Mapping[str, str], columns: _Columns) -> It
     new, outer = join.this.alias_or_name.lower(), join.side == "LEFT"
     if join.kind not in ("", "INNER", "OUTER") or join.side not in ("", "LEFT") or join.method:
         raise _CannotError
-    pairs = _pairs(join, tables, columns)
-    # Rows that belong together have to be found, and an outer join needs all of them at once.
-    if not pairs or (outer and len(pairs) > 1):
-        raise _CannotError
-    for other, equal in pairs.items():
-        left_columns, right_columns = zip(*sorted(equal), strict=True)
-        yield Join(tables[other], left_columns, tables[new], right_columns, outer)
-
-
-def _pairs(join: exp.Join, tables: Mapping[str, str], columns: _Columns) -> dict[str, set[tuple[str, str]]]:
-    """By the alias of a table before, the columns of it that equal columns of the one that is joined."""
-    new = join.this.alias_or_name.lower()
     before = [alias for alias in tables if alias != new]
     pairs: dict[str, set[tuple[str, str]]] = {}
     for name in join.args.get("using") or []:
@@ -467,7 +441,12 @@ def _pairs(join: exp.Join, tables: Mapping[str, str], columns: _Columns) -> dict
             if new in found and len(found) > 1:
                 (other,) = found.keys() - {new}
                 pairs.setdefault(other, set()).add((found[other], found[new]))
-    return pairs
+    # Rows that belong together have to be found, and an outer join needs all of them at once.
+    if not pairs or (outer and len(pairs) > 1):
+        raise _CannotError
+    for other, equal in pairs.items():
+        left_columns, right_columns = zip(*sorted(equal), strict=True)
+        yield Join(tables[other], left_columns, tables[new], right_columns, outer)
 
 
 def _conditions(on: exp.Expr | None) -> Iterator[exp.Expr]:

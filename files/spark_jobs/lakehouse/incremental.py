@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -142,7 +144,7 @@ class Incremental:
         self._rows_as = _types_by_name(self._present(_after(none)))
         if not self._can_keep():
             return False
-        if not self._can_join_before():
+        if self._split.joined and not self._can_join_before():
             self._split = replace(self._split, joined_rows=self._split.rows, joined=())
         made = self._spark.sql(self._split.result, groups=self._groups([]))
         self._result_as = _types_by_name(made)
@@ -354,7 +356,7 @@ class Incremental:
         """Rows of several tables, each with the rows that it belongs to, and their side."""
         found = _join(joined, rows, self._columns)
         made: dict[str, pa.Array] = {}
-        for place, name in enumerate([joined.first, *(step.table for step in joined.steps)]):
+        for place, name in enumerate(joined.tables):
             none = (None,) * (len(self._columns[name]) + 1)
             its = self._arrays(name, [one[place] or none for one in found])
             made[f"{ROW}{place}"] = pa.StructArray.from_arrays(list(its.values()), names=list(its))
@@ -459,21 +461,24 @@ def _join(
 ) -> list[_Row]:
     """Joins rows that have their side at the end."""
     found: list[_Row] = [(row,) for row in rows[joined.first]]
-    names = [joined.first]
-    for step in joined.steps:
-        lefts = [(place, columns[names[place]].index(column)) for place, column, _ in step.equal]
-        rights = [columns[step.table].index(column) for *_, column in step.equal]
+    for table, its in groupby(joined.joins, attrgetter("right")):
+        joins = list(its)
+        lefts = [
+            (joined.tables.index(join.left), columns[join.left].index(column))
+            for join in joins
+            for column in join.left_columns
+        ]
+        rights = [columns[table].index(column) for join in joins for column in join.right_columns]
         by: dict[Values, list[_Row]] = defaultdict(list)
-        for row in rows[step.table]:
+        for row in rows[table]:
             by[row[-1], *(row[at] for at in rights)].append((row,))
-        alone: list[_Row] = [(None,)] if step.outer else []
+        alone: list[_Row] = [(None,)] if joins[0].outer else []
         more: list[_Row] = []
         for one in found:
             value = [None if (left := one[place]) is None else left[at] for place, at in lefts]
             there = None if None in value else by.get((_side_of(one), *value))
             more += [one + row for row in there or alone]
         found = more
-        names.append(step.table)
     return found
 
 
