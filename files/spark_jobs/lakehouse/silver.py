@@ -195,9 +195,10 @@ class _News:
             if self._pieces.get(name, (None,))[0] != table.cursor:
                 wanted = [table] if name in self._pieces else self._tables
                 cursors = {one.table.name: one.cursor for one in wanted}
-                found = _pieces(_beyond(cursors, bronze), "source_table")
-                for one, cursor in cursors.items():
-                    self._pieces[one] = cursor, [piece for piece in found if piece.source_table == one]
+                found: dict[str, list[Row]] = {one: [] for one in cursors}
+                for piece in _pieces(_beyond(cursors, bronze), "source_table"):
+                    found[piece.source_table].append(piece)
+                self._pieces |= {one: (cursor, found[one]) for one, cursor in cursors.items()}
             pieces = self._pieces[name][1]
         if {*table.cursor.offsets, *(piece.partition for piece in pieces)} - {0}:
             table.foresee(beyond)

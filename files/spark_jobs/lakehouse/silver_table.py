@@ -184,11 +184,10 @@ class SilverTable:
         is_last = (F.col("op") == "r") & F.col("lsn").isNotNull() & F.col("source_ts").isNotNull()
         ends = beyond.where(is_truncate | (is_last & F.expr(ends_snapshot("value"))))  # as events.good has it
         columns = ("epoch", "partition", "offset", "lsn", F.unix_micros("source_ts"), "op")
+        # The last of the same place in the source's log stays: of those that come again the first.
         found = map(_mark, sorted(ends.select(*columns).collect(), reverse=True))
         known = {order(end) for end in [*self._ends, *self._foreseen]}
-        new = {
-            order(end): end for end in found if order(end) not in known
-        }  # the first of those that come again
+        new = {order(end): end for end in found if order(end) not in known}
         self._foreseen += new.values()
         self._unchecked += [
             end
