@@ -2,6 +2,7 @@
 
 The layers run as in the service, without pause between two batches. Traffic and Kafka share the two cores
 with them. A run is a part of the time that a rate is kept up; the age of a change counts from its commit.
+At the end there is a backlog: for bronze alone, and one of millions for all layers, as after a long stop.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from lakehouse.status import LAYERS, Status
 from pyspark.sql import Row, SparkSession
 
 from benchmarks.lake import Lake, WrongResultError, scratch, with_history
-from benchmarks.measure import Measure, cost
+from benchmarks.measure import Measure, cost, memory
 from benchmarks.shop import TABLES, TOPIC_PREFIX, Shop
 from benchmarks.traffic import Traffic, told, traffic
 from tools import local_layers
@@ -27,6 +28,8 @@ from tools.local_kafka import Broker, running
 
 _HISTORY = 20_000
 _BACKLOG = 200_000
+_LONG_BACKLOG = 2_000_000
+_AT_ONCE = 50_000
 _BULK_RUNS = 5
 _TO_BRONZE, _TO_GOLD = 200, 100
 _RATES = (500, 1000, 2000, 4000)
@@ -56,13 +59,13 @@ class Recorded(Status):
         """The ages of what came to the layer since the run began; None: nothing came."""
         return self._run[layer].quantiles()
 
-    def wait_for(self, layer: str, moment: float) -> float:
+    def wait_for(self, layer: str, moment: float, timeout: float = 600) -> float:
         """Waits until a layer has what was committed by a moment; gives the seconds since then.
 
         Raises:
-            WrongResultError: It does not get there.
+            WrongResultError: It does not get there within so many seconds.
         """
-        deadline = time.monotonic() + 600
+        deadline = time.monotonic() + timeout
         while self._as_of.get(layer, 0.0) < moment:
             if self._state() == "failed" or time.monotonic() > deadline:
                 raise WrongResultError(f"{layer} does not come on: {self.as_json()}")
@@ -86,6 +89,7 @@ def run(spark: SparkSession) -> Iterator[Measure]:
             lake.shop = source.shop
             lake.check()
     yield _bulk(spark)
+    yield from _catch_up(spark)
 
 
 def _to_bronze(spark: SparkSession, config: Config, source: Traffic) -> Iterator[Measure]:
@@ -146,16 +150,7 @@ def _bulk(spark: SparkSession) -> Measure:
     """What a backlog costs bronze."""
     rates = []
     with scratch() as folder, running(folder) as broker:
-        shop = Shop()
-        changes = islice(shop.history(_BACKLOG), _BACKLOG)
-        records: dict[str, list[tuple[bytes, bytes]]] = {
-            f"{TOPIC_PREFIX}.{table.name}": [] for table in TABLES
-        }
-        for topic, key, value in told(shop, changes):
-            records[topic].append((key, value))
-        for topic, those in records.items():
-            broker.create_topic(topic)
-            broker.send(topic, those)
+        _fill(broker, Shop(), _BACKLOG)
         for number in range(_BULK_RUNS):
             print(f"\r  backlog {number + 1} of {_BULK_RUNS}{'':10}", end="", flush=True)
             with scratch() as place:
@@ -170,3 +165,36 @@ def _bulk(spark: SparkSession) -> Measure:
                 rates.append(_BACKLOG / spent.cpu)
     print(flush=True)
     return Measure("bronze, a backlog", "rows/CPU-s", rates, at_least=95_000)
+
+
+def _catch_up(spark: SparkSession) -> Iterator[Measure]:
+    """How fast all layers take a backlog of millions."""
+    with scratch() as folder, running(folder) as broker, scratch() as place:
+        lake = Lake(spark, place)
+        _fill(broker, lake.shop, _LONG_BACKLOG)
+        config = replace(lake.config, kafka=Kafka(broker.address, TOPIC_PREFIX))
+        print(f"\r  a backlog of {_LONG_BACKLOG:,} through gold", flush=True)
+        with (
+            cost(place, {broker.process}) as spent,
+            memory({broker.process}) as taken,
+            local_layers.running(spark, config, Recorded(LAYERS), LAYERS) as status,
+        ):
+            status.wait_for("gold", time.time(), timeout=1800)
+        lake.check()
+    what = f"a backlog of {_LONG_BACKLOG:,} changes through gold"
+    yield Measure(what, "changes/s", [_LONG_BACKLOG / spent.wall])
+    yield Measure(f"{what}: cpu", "rows/CPU-s", [_LONG_BACKLOG / spent.cpu])
+    yield Measure(f"{what}: driver with its JVM, at most", "MB", [taken.most / 1e6])
+
+
+def _fill(broker: Broker, shop: Shop, changes: int) -> None:
+    """Sends the first so many changes of a shop's history."""
+    for table in TABLES:
+        broker.create_topic(f"{TOPIC_PREFIX}.{table.name}")
+    history = islice(shop.history(changes), changes)
+    while some := list(islice(history, _AT_ONCE)):
+        records: dict[str, list[tuple[bytes, bytes]]] = {}
+        for topic, key, value in told(shop, iter(some)):
+            records.setdefault(topic, []).append((key, value))
+        for topic, those in records.items():
+            broker.send(topic, those)

@@ -11,12 +11,14 @@ import io
 import json
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from benchmarks import cards
 from benchmarks.measure import Measure, cpu_seconds
 from tools.store_requests import LAYERS, Asked, Listening
 
@@ -45,6 +47,8 @@ def run(_: SparkSession) -> Iterator[Measure]:
     yield Measure("make up", "s", [time.monotonic() - began], at_most=300)
     try:
         yield from _busy()
+        yield from cards.run(_on)
+        yield from _memory()
         yield from _idle()
         yield _second_run()
     finally:
@@ -93,6 +97,20 @@ def _busy() -> Iterator[Measure]:
     ]
     yield Measure("requests, a table's micro-batch through silver", "requests", through, at_most=40)
     yield Measure("requests, the last such run less the first", "requests", [through[-1] - through[0]])
+
+
+def _memory() -> Iterator[Measure]:
+    """What the services hold after they have been busy."""
+    for node in ("node1", "node2", "node3"):
+        taken: Counter[str] = Counter()
+        for line in _on(node, "ps", "-eo", "rss=,unit=").splitlines():
+            resident, unit = line.split()
+            taken[unit] += int(resident)
+        for unit, kilobytes in taken.most_common():
+            if kilobytes > 50_000:
+                yield Measure(
+                    f"memory of {unit.removesuffix('.service')} on {node}", "MB", [kilobytes / 1000]
+                )
 
 
 def _idle() -> Iterator[Measure]:

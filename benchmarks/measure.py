@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass
@@ -87,21 +89,59 @@ def _after_the_name(stat: str) -> list[str]:
     return stat.rpartition(")")[2].split()
 
 
+@dataclass
+class Memory:
+    """What processes hold.
+
+    Attributes:
+        most: The most bytes that were resident at a time.
+    """
+
+    most: int = 0
+
+
+@contextmanager
+def memory(without: Collection[int] = ()) -> Iterator[Memory]:
+    """Looks every second at the resident memory of this process and those it started.
+
+    Args:
+        without: Processes that this one started and whose memory is not meant.
+    """
+    found, done = Memory(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(1):
+            pages = (int(_after_the_name(stat)[21]) for stat in _stats(without))
+            found.most = max(found.most, sum(pages) * _PAGE)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        looking.join()
+
+
 def _cpu_seconds(without: Collection[int]) -> float:
-    """Of this process and its descendants, but for some."""
+    return sum(map(cpu_seconds, _stats(without)))
+
+
+def _stats(without: Collection[int]) -> list[str]:
+    """What /proc/<id>/stat tells of this process and its descendants, but for some."""
     parents: dict[int, int] = {}
-    seconds: dict[int, float] = {}
+    stats: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             stat = (process / "stat").read_text(encoding="utf-8")
         except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
             continue
         parents[int(process.name)] = int(_after_the_name(stat)[1])
-        seconds[int(process.name)] = cpu_seconds(stat)
+        stats[int(process.name)] = stat
     ours = {os.getpid()}
     while more := {process for process, parent in parents.items() if parent in ours} - {*ours, *without}:
         ours |= more
-    return sum(seconds[process] for process in ours)
+    return [stats[process] for process in ours]
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,21 @@ def cache() -> Path:
     return Path(os.environ.get("CDC_LAKEHOUSE_CACHE", "~/.cache/cdc-lakehouse")).expanduser()
 
 
-def session(name: str, *, memory: str) -> SparkSession:
-    """Starts Spark on two cores.
+def session(name: str, *, memory: str, master: str = "local[2]", cores: int = 2) -> SparkSession:
+    """Starts Spark.
 
     Args:
         name: What it is called.
         memory: The heap, such as `1500m`.
+        master: Where its tasks run.
+        cores: How many that has.
 
     Raises:
         FileNotFoundError: A jar is not in the artifact cache.
     """
     submit = [
-        *("--master", "local[2]", "--driver-memory", memory, "--jars", ",".join(map(str, jars("spark")))),
+        *("--master", master, "--driver-memory", memory, "--jars", ",".join(map(str, jars("spark")))),
+        *("--conf", f"spark.sql.shuffle.partitions={cores}"),
         *("--conf", "spark.ui.enabled=false", "--conf", "spark.ui.showConsoleProgress=false"),
         # The default for file:// starts ten processes (chmod, readlink) for a commit, which an object store
         # does not; this one is right where one process writes a table.
