@@ -15,8 +15,7 @@ _SETTINGS = {
     # A small task is done elsewhere before the executor that keeps its rows is free.
     "spark.locality.wait": "0s",
     "spark.sql.parquet.compression.codec": "zstd",
-    # A batch is small and its fixed costs count: no fan-out over many partitions, no planning in rounds.
-    "spark.sql.shuffle.partitions": "2",
+    # A batch is small and its fixed costs count: no planning in rounds.
     "spark.sql.adaptive.enabled": "false",
     # VACUUM lists a table's folders in as many tasks: by default in 10,000, half a minute for an empty table.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
