@@ -14,7 +14,7 @@ PLAY := ANSIBLE_DISPLAY_SKIPPED_HOSTS=false ansible-playbook
 TELL := ANSIBLE_STDOUT_CALLBACK=cdc.lakehouse.screen ansible-playbook
 # Servers are waited for half of the time: two at a time keep two cores busy, three only wait for each other.
 SIDE_BY_SIDE := pytest -n 2 -v --durations=25
-QUICK_LINT := ruff check; mypy; yamllint --strict .
+QUICK_LINT := ruff check; mypy; yamllint --strict .; python tools/role_readme.py --check
 STARTED := $(shell date +%s)
 phase = @printf '\n=== %s · %d s\n' '$(1)' $$(( $$(date +%s) - $(STARTED) ))
 

@@ -158,3 +158,16 @@ def test_a_setting_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, 
     }
     output = play(tmp_path, "http://127.0.0.1:3000", fails=True, **good, **changes)
     assert complaint in " ".join(output.split())
+
+
+def test_the_password_that_the_walkthrough_makes_is_taken(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "gcp.md").read_text(encoding="utf-8")
+    (command,) = [line for line in guide.splitlines() if "gcloud secrets create lakehouse-$name" in line]
+    made = subprocess.run(
+        ["bash", "-c", command.partition("| gcloud")[0]], capture_output=True, text=True, check=True
+    ).stdout
+    dashboards = tmp_path / "dashboards"
+    dashboards.mkdir()
+    (dashboards / "a.yml").write_text(yaml.safe_dump(definition("Orders", "Orders per day", 60)))
+    with serving(MetabaseStandIn()) as url:
+        assert "changed=3" in play(tmp_path, url, "--check", lakehouse_secret_metabase_admin=made)
