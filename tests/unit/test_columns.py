@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from lakehouse import pgtypes
 from lakehouse.columns import ColumnError, business, differences
 from lakehouse.config import Column, Table
 
@@ -69,6 +70,7 @@ def test_a_column_that_was_dropped_and_added_again_is_no_renamed_one() -> None:
         ("integer", "bigint"),
         ("real", "double precision"),
         ("integer", "numeric(12,2)"),
+        ("smallint", "numeric(12,2)"),
     ],
 )
 def test_wider_numbers_are_followed(before: str, now: str) -> None:
@@ -76,6 +78,13 @@ def test_wider_numbers_are_followed(before: str, now: str) -> None:
     there = {"id": "bigint", "n": kind}
     (change,) = differences(table(Column("n", now, number=2)), there, {"id": 1, "n": 2})
     assert change.startswith("ALTER COLUMN `n` TYPE ")
+
+
+def test_a_decimal_that_delta_does_not_widen_a_small_integer_to_needs_somebody() -> None:
+    """Delta asks for ten digits before the point, as of any integer of up to four bytes."""
+    with pytest.raises(ColumnError, match="was smallint and is numeric"):
+        list(differences(table(Column("n", "numeric(7,2)", number=2)), {"id": "bigint", "n": "smallint"}, {}))
+    assert pgtypes.wider_decimal("smallint", 1, 2) == "decimal(12,2)"
 
 
 def test_silvers_own_columns_are_told_apart() -> None:

@@ -134,6 +134,12 @@ def test_a_bad_record_says_why_and_is_kept_as_it_came(value: bytes, error: str) 
     assert len(list(Events(ITEMS).of(good(rows)))) == 2
 
 
+def test_a_record_that_is_no_text_hides_no_others_beside_a_bad_row_of_a_snapshot() -> None:
+    last = event(ROW | {"price": "NaN"}, op="r", source=SOURCE | {"snapshot": "last"})
+    rows = bronze([b"\xff\xfe", last, event(ROW)])
+    assert good(rows)["offset"].to_pylist() == [1, 2]
+
+
 def test_of_a_delete_the_key_alone_has_to_be_good() -> None:
     rows = bronze([event(None, op="d", before=ROW | {"price": "NaN"})])
     assert rows["error"].to_pylist() == [None]

@@ -57,6 +57,8 @@ BAD = [
     ("date", "+292278994-08-16Z"),  # infinity
     ("timestamp with time zone", "2025-01-01T24:00:00Z"),
     ("timestamp without time zone", "+294247-01-10T04:00:54.775808Z"),
+    ("timestamp without time zone", "+294247-01-11"),
+    ("timestamp with time zone", "-300000-01-01Z"),
     ("bytea", "a"),
     ("double precision", "one"),
     ("double precision", "1e400"),

@@ -44,10 +44,9 @@ def good(rows: pa.Table) -> pa.Table:
     told = pc.and_(pc.is_valid(rows["lsn"]), pc.is_valid(rows["source_ts"]))
     bad = pc.and_(pc.and_(pc.is_valid(rows["error"]), told), pc.fill_null(pc.equal(rows["op"], "r"), False))
     if pc.any(bad).as_py():
-        ends = [
-            is_bad and _ends_snapshot(orjson.loads(value))
-            for is_bad, value in zip(bad.to_pylist(), rows["value"].to_pylist(), strict=True)
-        ]
+        # Not all values: of other bad rows they may be no text.
+        values_of_bad = iter(rows["value"].filter(bad).to_pylist())
+        ends = [is_bad and _ends_snapshot(orjson.loads(next(values_of_bad))) for is_bad in bad.to_pylist()]
         kept = pc.or_(kept, pa.array(ends, pa.bool_()))
     rows = rows.filter(kept)
     at = rows["source_ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())

@@ -61,7 +61,7 @@ _WIDER = {
     "float": ("double",),
     "date": ("timestamp_ntz",),
 }
-_WHOLE_DIGITS = {"smallint": 5, "int": 10, "bigint": 20}
+_WHOLE_DIGITS = {"smallint": 10, "int": 10, "bigint": 20}  # that Delta asks for (TypeWidening)
 _MOST_DIGITS = 38
 _DECIMAL = re.compile(r"^decimal\((\d+),(\d+)\)$")
 

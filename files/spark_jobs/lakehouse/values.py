@@ -283,7 +283,7 @@ def _microseconds(value: Any, *, zoned: bool) -> int:
             pass  # the year 0, or no date
     match = _TIME_TEXT(value) if isinstance(value, str) else None
     if match is None:
-        return _days(value) * _DAY  # from before a date became a timestamp
+        return _in_range(value, _days(value) * _DAY)  # from before a date became a timestamp
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     days = _days_since_1970(value, int(year), int(month), int(day))
     hours, minutes, seconds = int(hour), int(minute), int(second or 0)
@@ -294,7 +294,10 @@ def _microseconds(value: Any, *, zoned: bool) -> int:
         digits = zone[1:].replace(":", "").ljust(4, "0")
         shift = int(digits[:2]) * 3600 + int(digits[2:]) * 60
         whole -= shift if zone[0] == "+" else -shift
-    since_1970 = whole * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
+    return _in_range(value, whole * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6]))
+
+
+def _in_range(value: Any, since_1970: int) -> int:
     if not -(1 << 63) <= since_1970 < 1 << 63:
         raise BadValue(value)  # PostgreSQL goes a little further than Spark
     return since_1970
