@@ -25,7 +25,7 @@ class Event:
     status: object = None
     note: object = None
     last: bool = False
-    """Whether it is the last row of a snapshot, whose rows share their LSN."""
+    """Whether it is the last row of a snapshot, whose rows share their LSN and transaction."""
     partition: int = 0
 
 
@@ -61,7 +61,7 @@ def history(events: Iterable[Event]) -> list[Version]:
             step(rows.setdefault(key, []), event, key)
         if event.last:  # what was not in the snapshot is gone
             came = [other for other in events if other.offset <= event.offset]
-            there = {other.key for other in came if (other.op, other.lsn) == ("r", event.lsn)}
+            there = {e.key for e in came if (e.op, e.lsn, e.tx) == ("r", event.lsn, event.tx)}
             for key in rows.keys() - there:
                 step(rows[key], replace(event, op="d"), key)
     return [version for key in sorted(rows) for version in rows[key]]

@@ -21,7 +21,7 @@ TRUNCATE: dict[str, object] = {"key": None, "op": "t"}
 
 
 def snapshot(**rows: object) -> list[dict[str, object]]:
-    """A snapshot's rows, by key as in `k1="a"`: they share their LSN, and the last says that it is."""
+    """A snapshot's rows, by key as in `k1="a"`: they share LSN and transaction; the last says that it is."""
     found = [put(int(key.removeprefix("k")), status, op="r") for key, status in rows.items()]
     return [*found[:-1], {**found[-1], "last": True}]
 
@@ -77,6 +77,11 @@ CASES: dict[str, list[Step]] = {
         snapshot(k1="b", k3="c"),
         put(2, "a", op="c"),
     ],
+    "a snapshot that has the LSN of one before closes what that had": [
+        snapshot(k1="a", k2="a", k3="a"),
+        put(3, "b"),
+        [{**row, "lsn": 100} for row in snapshot(k2="a")],
+    ],
     "a snapshot without its end closes nothing": [put(1, "a", op="c"), snapshot(k2="a", k3="a")[:1]],
     "a snapshot of one row closes all others": [put(1, "a", op="c"), put(2, "a", op="c"), snapshot(k2="a")],
     "a snapshot after a delete opens again": [
@@ -119,10 +124,18 @@ def _redelivered(draw: st.DrawFn, events: list[Event]) -> list[Event]:
 
 @st.composite
 def redelivered_batches(draw: st.DrawFn) -> list[list[Event]]:
-    """Any changes, with LSNs in any order, some of them delivered again, cut into any batches."""
+    """Any changes, with LSNs in any order, some of them delivered again, cut into any batches.
+
+    Debezium gives all snapshots that it takes after it made the slot, until its next start, the slot's LSN.
+    """
     made = draw(st.lists(steps, min_size=1, max_size=12))
     lsns = draw(st.permutations(range(len(made))))
-    first = _events(made, lsns, [i // 2 for i in range(len(made))])
+    transactions = [i // 2 for i in range(len(made))]
+    if draw(st.booleans()):
+        snapshots_at = [place for place, step in enumerate(made) if isinstance(step, list)]
+        for place in snapshots_at:
+            lsns[place], transactions[place] = lsns[snapshots_at[0]], len(made) + place
+    first = _events(made, lsns, transactions)
     stream = [replace(event, offset=offset) for offset, event in enumerate(_redelivered(draw, first))]
     cuts = sorted(draw(st.sets(st.integers(1, len(stream)), max_size=2)))
     return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]

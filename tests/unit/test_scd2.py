@@ -80,7 +80,8 @@ def in_snapshot(delivered: list[scd2.Event]) -> Callable[[scd2.Mark], set[Key]]:
         return {
             event.key
             for event in came
-            if event.key is not None and (event.mark.op, event.mark.lsn) == ("r", last.lsn)
+            if event.key is not None
+            and (event.mark.op, event.mark.lsn, event.mark.tx_id) == ("r", last.lsn, last.tx_id)
         }
 
     return keys

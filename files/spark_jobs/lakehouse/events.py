@@ -117,12 +117,12 @@ class Events:
         for epoch, partition, offset, _, value, headers, op, lsn, tx_id, at, error in zip(
             *columns, strict=True
         ):
-            mark = Mark(Position(epoch, partition, offset), lsn, at, op)
+            mark = Mark(Position(epoch, partition, offset), lsn, at, op, tx_id)
             if error is not None:
-                yield Event(mark, tx_id, None, None, ends_snapshot=True)
+                yield Event(mark, None, None, ends_snapshot=True)
                 continue
             try:
-                yield self._event(mark, tx_id, value, headers)
+                yield self._event(mark, value, headers)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise EventError(
                     f"{self._table.name}: the event at partition {partition}, offset {offset} of epoch "
@@ -179,19 +179,19 @@ class Events:
         """The key of a Kafka record's key; None where it has none."""
         return None if text is None else self._key_of(_without_schema(orjson.loads(text)))
 
-    def _event(self, mark: Mark, tx_id: int | None, value: str, headers: Any) -> Event:
+    def _event(self, mark: Mark, value: str, headers: Any) -> Event:
         if mark.op == "t":
-            return Event(mark, tx_id, None, None)
+            return Event(mark, None, None)
         told = orjson.loads(value)
         if mark.op == "d":
-            return Event(mark, tx_id, self._key_of(told["before"]), None)
+            return Event(mark, self._key_of(told["before"]), None)
         if mark.op == "r" and "after" not in told:  # see ERASED_END
-            return Event(mark, tx_id, None, None, ends_snapshot=True)
+            return Event(mark, None, None, ends_snapshot=True)
         row, unavailable, absent = self._row(told["after"])
         key = tuple(row[place] for place in self._key)
         old_key = self._old_key(headers) if unavailable else None
         ends = mark.op == "r" and _ends_snapshot(told)
-        return Event(mark, tx_id, key, row, unavailable, old_key, absent, ends)
+        return Event(mark, key, row, unavailable, old_key, absent, ends)
 
     def _is_key_of(self, key: bytes | None, row: dict[str, Any]) -> bool:
         """Whether a record's key is that of a good row, as both are read."""

@@ -21,7 +21,7 @@ from lakehouse.scd2 import Key, Mark, Position, Version
 _MARKS = [
     f"{mark}_{name}"
     for mark in ("began", "applied")
-    for name in ("epoch", "partition", "offset", "lsn", "at", "op")
+    for name in ("epoch", "partition", "offset", "lsn", "at", "op", "tx_id")
 ]
 # An ended head ended with the event that was applied last.
 _COLUMNS = ["file", "place", "number", "ended", *_MARKS]
@@ -135,8 +135,8 @@ class Heads:
 
     def _head(self, values: Sequence[Any]) -> tuple[Key, Head]:
         key, file, place, number, ended = values[:5]
-        began, applied = (Mark(Position(*values[at : at + 3]), *values[at + 3 : at + 6]) for at in (5, 11))
-        version = Version(tuple(values[17:]), number, began, applied, applied if ended else None)
+        began, applied = (Mark(Position(*values[at : at + 3]), *values[at + 3 : at + 7]) for at in (5, 12))
+        version = Version(tuple(values[19:]), number, began, applied, applied if ended else None)
         return tuple(json.loads(key)), Head(version, file, place)
 
 
@@ -148,5 +148,5 @@ def _values(key: Key, head: Head) -> list[Any]:
     version = head.version
     values: list[Any] = [_text(key), head.file, head.place, version.number, version.ended is not None]
     for mark in (version.began, version.applied):
-        values += [*mark.position, mark.lsn, mark.at, mark.op]
+        values += [*mark.position, *mark[1:]]
     return values + list(version.row)

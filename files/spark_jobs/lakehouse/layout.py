@@ -9,7 +9,10 @@ def quoted(name: str) -> str:
 
 
 POSITION = "struct<epoch: string, partition: int, offset: bigint>"
-EVENT = "struct<epoch: string, partition: int, offset: bigint, lsn: bigint, source_ts: timestamp, op: string>"
+EVENT = (
+    "struct<epoch: string, partition: int, offset: bigint, lsn: bigint, source_ts: timestamp, op: string, "
+    "tx_id: bigint>"
+)
 
 HISTORY_COLUMNS = {
     "valid_from": "timestamp",

@@ -128,7 +128,7 @@ def _hindrance(spark: SparkSession, config: Config, bronze: DataFrame, before: i
             return f"silver.{table.short_name} has not applied them"
     rows_of_it = bronze.where(_of_snapshot())
     snapshots = (
-        rows_of_it.groupBy("source_table", "epoch", "lsn")
+        rows_of_it.groupBy("source_table", "epoch", "lsn", "tx_id")
         .agg(
             F.min(at).alias("first"),
             F.max(at).alias("last"),
@@ -245,6 +245,7 @@ def finish(spark: SparkSession, config: Config, table: Table) -> None:
         F.col("valid_from_lsn").alias("lsn"),
         F.col("valid_from").alias("source_ts"),
         F.when(F.col("valid_from_snapshot"), "r").otherwise("c").alias("op"),
+        F.lit(None).cast("bigint").alias("tx_id"),
     )
     kept = kept.withColumn("_goes_on", goes_on).withColumns(
         {

@@ -31,31 +31,39 @@ class Position(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """An event, as the version that it began, touched or ended remembers it; `at` is in microseconds."""
+    """An event, as the version that it began, touched or ended remembers it.
+
+    Attributes:
+        position: Where it was delivered first.
+        lsn: Its LSN.
+        at: When it was committed, in microseconds since 1970.
+        op: What it did: c, u, r (a snapshot's row), d or t.
+        tx_id: Its transaction; None: that is not known.
+    """
 
     position: Position
     lsn: int
     at: int
     op: str
+    tx_id: int | None = None
 
 
 class Event(NamedTuple):
     """A change of one row; without a key a truncate of the table (op `t`), or the end of a snapshot alone.
 
     Attributes:
-        mark: Where and when it happened, and its op: c, u, r (a snapshot's row), d or t.
-        tx_id: The transaction.
+        mark: Where and when it happened, and what it was.
         key: The values of the key columns.
         row: The values of all columns after the change; None of what was deleted.
         unavailable: The columns, by their place, whose values the event does not tell (TOAST).
         old_key: The key that the row had before, where the event says so.
         absent: The columns, by their place, that the table did not have then.
         ends_snapshot: Whether it is the last row of a snapshot of the table. A snapshot is told from others
-            by its LSN, which all its rows have.
+            by its LSN and its transaction, which all its rows have. The LSN alone is none of its own: until
+            its next start, Debezium gives all snapshots that of the slot which it made.
     """
 
     mark: Mark
-    tx_id: int | None
     key: Key | None
     row: Row | None
     unavailable: tuple[int, ...] = ()
@@ -66,7 +74,7 @@ class Event(NamedTuple):
     @property
     def identity(self) -> tuple[Any, ...]:
         """What tells it from all others, and is the same when it is delivered again."""
-        return (self.mark.position.epoch, self.key, self.tx_id, self.mark.lsn, self.mark.op)
+        return (self.mark.position.epoch, self.key, self.mark.tx_id, self.mark.lsn, self.mark.op)
 
     @property
     def ends_others(self) -> bool:
@@ -299,7 +307,7 @@ class SpreadFold(Fold):
         head = change.head
         if head is None or head.ended is None or head.ended.op not in ("t", "r"):
             return
-        of_that_snapshot = mark.op == head.ended.op == "r" and _at(mark) == _at(head.ended)
+        of_that_snapshot = mark.op == "r" and order(mark) == order(head.ended)
         if of_that_snapshot or _at(mark) < _at(head.ended):
             change.head = head._replace(ended=None)
 
@@ -319,9 +327,9 @@ def _at(mark: Mark) -> tuple[str, int]:
     return (mark.position.epoch, mark.lsn)
 
 
-def order(mark: Mark) -> tuple[str, int, str]:
+def order(mark: Mark) -> tuple[str, int, str, int]:
     """That, and what tells an end from others there."""
-    return (*_at(mark), mark.op)
+    return (*_at(mark), mark.op, -1 if mark.tx_id is None else mark.tx_id)
 
 
 def _merged(events: Sequence[Event]) -> Iterator[Event]:
@@ -350,8 +358,7 @@ def _is_of(head: Version | None, snapshot: Mark) -> bool:
     """Whether a snapshot touched a head last, or it is none that could end."""
     if head is None or head.ended is not None:
         return True
-    applied = head.applied
-    return (applied.position.epoch, applied.op, applied.lsn) == (snapshot.position.epoch, "r", snapshot.lsn)
+    return order(head.applied) == order(snapshot)
 
 
 def first_deliveries(events: Iterable[Event], was_delivered: Callable[[Event], bool]) -> Iterator[Event]:

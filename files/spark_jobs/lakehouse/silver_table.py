@@ -183,7 +183,7 @@ class SilverTable:
         is_truncate = (F.col("op") == "t") & F.col("error").isNull()
         is_last = (F.col("op") == "r") & F.col("lsn").isNotNull() & F.col("source_ts").isNotNull()
         ends = beyond.where(is_truncate | (is_last & F.expr(ends_snapshot("value"))))  # as events.good has it
-        columns = ("epoch", "partition", "offset", "lsn", F.unix_micros("source_ts"), "op")
+        columns = ("epoch", "partition", "offset", "lsn", F.unix_micros("source_ts"), "op", "tx_id")
         # The last of the same place in the source's log stays: of those that come again the first.
         found = map(_mark, sorted(ends.select(*columns).collect(), reverse=True))
         known = {order(end) for end in [*self._ends, *self._foreseen]}
@@ -270,6 +270,7 @@ class SilverTable:
         until = (F.col("partition") != partition) | (F.col("offset") <= offset)
         mine = bronze().where((F.col("source_table") == self.table.name) & (F.col("epoch") == epoch) & until)
         row_of_it = (F.col("op") == "r") & (F.col("lsn") == last.lsn)
+        row_of_it &= F.col("tx_id").eqNullSafe(F.lit(last.tx_id))
         nobody_knows = F.col("error").isNotNull() & F.col("lsn").isNull()
         # As bytes: the key of a bad record may be no text.
         columns = ("partition", "offset", "lsn", "error", F.col("key").cast("binary"))
@@ -419,13 +420,13 @@ class SilverTable:
         applied_at = values.from_arrow(pc.struct_field(rows["_applied"], "source_ts"))
         told = (
             pc.struct_field(rows["_applied"], name).to_pylist()
-            for name in ("epoch", "partition", "offset", "lsn", "op")
+            for name in ("epoch", "partition", "offset", "lsn", "op", "tx_id")
         )
         touches = zip(*told, strict=True)
         by_row = zip(*at, *plain, applied_at, positions, touches, *business, strict=True)
         for began_at, ended_at, number, lsn, snapshot, place, touched_at, position, touch, *row in by_row:
             began = Mark(Position(**position), lsn, began_at, "r" if snapshot else "c")
-            applied = Mark(Position(*touch[:3]), touch[3], touched_at, touch[4])
+            applied = Mark(Position(*touch[:3]), touch[3], touched_at, *touch[4:])
             version = Version(tuple(row), number, began, applied, None if ended_at is None else applied)
             yield tuple(row[index] for index in key_places), Head(version, file.path, place)
 
@@ -523,8 +524,9 @@ def _history_columns(versions: list[Version]) -> dict[str, pa.Array]:
                 pa.array([mark.lsn for mark in applied], pa.int64()),
                 values.to_arrow([mark.at for mark in applied], _TIME),
                 pa.array([mark.op for mark in applied], pa.string()),
+                pa.array([mark.tx_id for mark in applied], pa.int64()),
             ],
-            names=["epoch", "partition", "offset", "lsn", "source_ts", "op"],
+            names=["epoch", "partition", "offset", "lsn", "source_ts", "op", "tx_id"],
         ),
     }
     assert list(made) == [
