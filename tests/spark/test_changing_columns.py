@@ -11,8 +11,9 @@ from typing import Any
 import deliveries
 import pytest
 from deliveries import TABLE
-from lakehouse import catalog, requests, retention, silver
+from lakehouse import bronze, catalog, pipeline, requests, retention, silver
 from lakehouse.config import Column
+from lakehouse.delta_log import TableLog
 from pyspark.sql import SparkSession
 from test_requests import MODEL
 from test_retention import DAY
@@ -28,10 +29,10 @@ class Changing(Lake):
 
     offset = 0
 
-    def declare(self, *columns: Column) -> None:
+    def declare(self, *columns: Column, key: tuple[str, ...] = ("id",)) -> None:
         """As site.yml does after DDL."""
-        names = [column.name for column in columns[1:]]
-        table = replace(TABLE, columns=columns, tracked=tuple(names))
+        names = [column.name for column in columns if column.name not in key]
+        table = replace(TABLE, columns=columns, tracked=tuple(names), key=key)
         self.use(replace(self.config, tables=(table,)))
 
     def update(self, op: str = "u", snapshot: str = "false", partition: int = 0, **row: Any) -> None:
@@ -42,7 +43,8 @@ class Changing(Lake):
         source = {"lsn": self.offset, "txId": self.offset, "ts_us": self.offset, "snapshot": snapshot}
         event = {"op": op, "source": source, "before": None, "after": row}
         place = self.offset // 10 if partition else self.offset
-        record = deliveries.record(place, {"id": row["id"]}, event, partition=partition)
+        key = {name: row[name] for name in self.config.tables[0].key}
+        record = deliveries.record(place, key, event, partition=partition)
         self.write_records([record], at=self.offset * DAY)
         self.offset += 1
 
@@ -229,6 +231,68 @@ def test_a_renamed_column_stops_the_table_until_it_is_made_anew(lake: Changing) 
     lake.rebuild()
     assert lake.step()
     assert lake.rows("status", "note", "remark") == [(1, 1, "a", "n", None), (1, 2, "b", None, "r")]
+
+
+def test_a_renamed_key_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="n")
+    lake.update(id=2, status="a", note="n")
+    assert lake.step()
+    lake.declare(replace(ID, name="thing_id"), STATUS, NOTE, key=("thing_id",))
+    assert "its column id is called thing_id now" in lake.failure()
+    lake.snapshot(thing_id=1, status="b", note="n")
+    lake.rebuild()
+    assert lake.step()
+    assert [row[2:] for row in lake.rows("thing_id", "status")] == [(1, "b")]
+
+
+def test_another_key_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:
+    lake.update(id=1, status="a", note="n")
+    assert lake.step()
+    lake.declare(ID, STATUS, NOTE, key=("id", "status"))
+    lake.update(id=1, status="b", note="n")
+    assert "its key was id and is id, status now" in lake.failure()
+    lake.rebuild()
+    assert "its key was id and is id, status now" in lake.failure()
+    lake.snapshot(id=1, status="b", note="n")
+    lake.rebuild()
+    assert lake.step()
+    assert lake.rows("status") == [(1, 1, "b")]
+
+
+def test_what_comes_again_is_known_also_when_the_key_has_become_wider(
+    spark: SparkSession, lake: Changing
+) -> None:
+    amounts = replace(
+        TABLE,
+        name="public.amounts",
+        columns=(Column("id", "numeric(4,1)", nullable=False), STATUS),
+        tracked=("status",),
+    )
+    lake.use(replace(lake.config, tables=(amounts,)))
+    pipeline.create_tables(spark, lake.config)
+    told = [(10, "1.5", "a"), (20, "1.5", "b"), (30, "12.25", "x"), (10, "1.5", "a"), (20, "1.5", "b")]
+    records = [
+        deliveries.record(
+            offset,
+            {"id": key},
+            {
+                "op": "u",
+                "source": {"lsn": lsn, "txId": lsn, "ts_us": lsn},
+                "after": {"id": key, "status": status},
+            },
+        )
+        for offset, (lsn, key, status) in enumerate(told)
+    ]
+    for some in (records[:2], records[2:]):
+        log = TableLog(spark, lake.config.bronze_path)
+        log.append(deliveries.bronze(some, amounts), bronze.STATS, {"writer": "test"}, log.version)
+        assert lake.step()
+    rows = spark.read.format("delta").load(lake.config.silver_path(amounts))
+    assert [(str(row.id), row.status) for row in rows.orderBy("id", "version").collect()] == [
+        ("1.50", "a"),
+        ("1.50", "b"),
+        ("12.25", "x"),
+    ]
 
 
 def test_a_column_of_another_type_stops_the_table_until_it_is_made_anew(lake: Changing) -> None:

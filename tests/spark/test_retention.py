@@ -10,7 +10,7 @@ from pathlib import Path
 
 import deliveries
 import pytest
-from deliveries import TABLE, TOPIC
+from deliveries import TABLE, TOPIC, without_places
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from lakehouse import bronze, requests, retention, silver
@@ -157,6 +157,34 @@ def test_the_last_row_of_a_snapshot_is_no_snapshot(lake: Lake) -> None:
     lose_silver(lake)
     assert not lake.step()
     assert "resnapshot.yml" in json.dumps(lake.status.as_json()["tables"])
+
+
+def test_a_rebuild_after_quiet_days_keeps_the_history_of_before(lake: Lake) -> None:
+    a_day_each(lake, EVENTS[:3])
+    a_day_each(lake, EVENTS[3:], 20)
+    retention.trim(lake.spark, lake.config, 10)
+    assert min(offsets(lake)) == 3
+    silver.empty(lake.spark, lake.config, TABLE)
+    lake.restart()
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
+def test_a_row_that_is_taken_back_is_cut_by_a_truncate_that_comes_late(lake: Lake) -> None:
+    """It follows what began the row, and precedes what came again for it with the same values."""
+    first, other, later, truncate, again = in_order(
+        put(2, "a", op="c"), put(1, "a", op="c"), put(1, "b"), TRUNCATE, put(2, "a", op="c")
+    )
+    events = [first, replace(other, partition=1, offset=0), replace(later, partition=1, offset=1)]
+    again, late = replace(again, offset=1), replace(truncate, partition=1, offset=2)
+    for day, event in ((0, events[0]), (0, events[1]), (20, events[2]), (22, again)):
+        lake.write_bronze([event], at=day * DAY)
+        assert lake.step()
+    retention.trim(lake.spark, lake.config, 10)
+    lake.write_bronze([late], at=23 * DAY)
+    assert lake.step()
+    committed = [*events, late, again]
+    assert without_places(lake.versions()) == without_places(history(committed))
 
 
 def test_it_is_taken_back_in_full_also_when_that_was_interrupted(

@@ -475,6 +475,15 @@ def test_a_partition_that_catches_up_first_is_cut_by_what_the_next_one_brings(la
     assert without_places(lake.versions()) == without_places(history(events))
 
 
+def test_the_first_that_another_partition_brings_may_be_late(lake: Lake) -> None:
+    """Until then nobody noted that an event told the same of a row once more."""
+    created, truncate, again = in_order(put(2, "a", op="c"), TRUNCATE, put(2, "a", op="c"))
+    for event in (created, replace(again, offset=1), replace(truncate, partition=1, offset=0)):
+        lake.write_bronze([event])
+        assert lake.step()
+    assert without_places(lake.versions()) == without_places(history([created, truncate, again]))
+
+
 def test_rows_that_somebody_deleted_are_no_heads_any_more(lake: Lake) -> None:
     lake.write_bronze(EVENTS[:2])
     lake.step()

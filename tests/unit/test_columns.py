@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from lakehouse import pgtypes
 from lakehouse.columns import ColumnError, business, differences
@@ -56,6 +58,14 @@ def test_what_needs_somebody_is_told_with_the_way_out(columns: tuple[Column, ...
     with pytest.raises(ColumnError, match=told) as error:
         list(differences(table(*columns), THERE, NUMBERS))
     assert "rebuild.yml" in str(error.value)
+
+
+def test_another_key_needs_somebody_but_not_another_order_of_it() -> None:
+    of_two = replace(table(PRICE, STATE), key=("id", "state"))
+    for key in ([], ["state", "id"]):
+        assert list(differences(of_two, THERE, NUMBERS, key)) == []
+    with pytest.raises(ColumnError, match="its key was id and is id, state now"):
+        list(differences(of_two, THERE, NUMBERS, ["id"]))
 
 
 def test_a_column_that_was_dropped_and_added_again_is_no_renamed_one() -> None:

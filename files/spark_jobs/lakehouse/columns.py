@@ -2,12 +2,12 @@
 
 A new column is added, null in what was there before. One that the source dropped stays, null in versions
 from then on. A type becomes a wider one. What was renamed, or has become what it cannot become, stops the
-table until somebody says that it may be made anew.
+table until somebody says that it may be made anew; another key, too, since it makes other rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from lakehouse import layout, pgtypes
 from lakehouse.config import Table
@@ -24,19 +24,22 @@ def business(columns: Mapping[str, str]) -> dict[str, str]:
     return {name: kind for name, kind in columns.items() if name not in ours}
 
 
-def differences(table: Table, there: Mapping[str, str], numbers: Mapping[str, int]) -> Iterator[str]:
+def differences(
+    table: Table, there: Mapping[str, str], numbers: Mapping[str, int], key: Collection[str] = ()
+) -> Iterator[str]:
     """What to do to a silver table so that it takes the source's rows.
 
     Args:
         table: The table as the source has it.
         there: The types of the silver table's columns.
         numbers: The numbers that PostgreSQL gave to the columns which were declared last.
+        key: The columns of the key that its rows were made with; empty: it has none yet.
 
     Returns:
         Clauses of ALTER TABLE.
 
     Raises:
-        ColumnError: A column was renamed, or its type became another one.
+        ColumnError: A column was renamed, or its type became another one, or the key did.
     """
     known = {number: name for name, number in numbers.items()}
     for column in table.columns:
@@ -51,6 +54,8 @@ def differences(table: Table, there: Mapping[str, str], numbers: Mapping[str, in
                 change = f"its column {column.name} was {there[column.name]} and is {column.type} now"
                 raise ColumnError(_message(table, change))
             yield f"ALTER COLUMN {name} TYPE {kind}"
+    if key and {*key} != {*table.key}:
+        raise ColumnError(_message(table, f"its key was {', '.join(key)} and is {', '.join(table.key)} now"))
 
 
 def _message(table: Table, change: str) -> str:

@@ -189,6 +189,8 @@ class Events:
             return Event(mark, None, None, ends_snapshot=True)
         row, unavailable, absent = self._row(told["after"])
         key = tuple(row[place] for place in self._key)
+        if None in key:
+            raise values.BadValue(None)
         old_key = self._old_key(headers) if unavailable else None
         ends = mark.op == "r" and _ends_snapshot(told)
         return Event(mark, key, row, unavailable, old_key, absent, ends)

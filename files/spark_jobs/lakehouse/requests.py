@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse import columns, delta_io, envelope, gold, literals, models, retention, silver
@@ -54,30 +54,36 @@ def rebuild(spark: SparkSession, config: Config) -> None:
 def judge_again(spark: SparkSession, config: Config) -> None:
     """Judges by the tables as they are declared now what is in quarantine.
 
-    Of a table that is about to be made anew with a column of another type, every event is judged: silver
-    could not read those that are good by the old type alone, and would stop there.
+    Of a table that is about to be made anew with a column of another type, or with another key, every event
+    is judged: silver could not read those that are good by the old ones alone, and would stop there.
     """
     envelopes = envelope.Envelopes(config.topics)
+    is_bad = F.col("error").isNotNull()
     for table in config.tables:
-        known = retention.events_of(spark, config, table)
-        is_bad = F.col("error").isNotNull()
+        _judge_again(spark, config, table, envelopes, is_bad)
         fits = silver.fits(table, TableLog(spark, config.silver_path(table)))
-        fits = fits or silver.waits_for_snapshot(spark, config, table)
-        judged = [
-            changed
-            for rows in silver.portions(known.where(is_bad if fits else is_bad | F.col("key").isNotNull()))
-            if (changed := _judged(envelopes, rows)).num_rows
-        ]
-        if not judged:
-            continue
-        batch = pa.concat_tables(judged)
-        good = batch["error"].null_count
-        log.info("%s: %d records leave quarantine, %d go there", table.name, good, batch.num_rows - good)
-        same = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in _PLACE)
-        sets = ", ".join(f"`{name}` = batch.`{name}`" for name in batch.column_names if name not in _PLACE)
-        with retention.changeable(spark, config):
-            merged = frame(spark, batch)
-            delta_io.merge(spark, config.bronze_path, merged, same, f"WHEN MATCHED THEN UPDATE SET {sets}")
+        if not fits and not silver.waits_for_snapshot(spark, config, table):
+            _judge_again(spark, config, table, envelopes, ~is_bad & F.col("key").isNotNull())
+
+
+def _judge_again(
+    spark: SparkSession, config: Config, table: Table, envelopes: envelope.Envelopes, which: Column
+) -> None:
+    judged = [
+        changed
+        for rows in silver.portions(retention.events_of(spark, config, table).where(which))
+        if (changed := _judged(envelopes, rows)).num_rows
+    ]
+    if not judged:
+        return
+    batch = pa.concat_tables(judged)
+    good = batch["error"].null_count
+    log.info("%s: %d records leave quarantine, %d go there", table.name, good, batch.num_rows - good)
+    same = " AND ".join(f"target.`{name}` <=> batch.`{name}`" for name in _PLACE)
+    sets = ", ".join(f"`{name}` = batch.`{name}`" for name in batch.column_names if name not in _PLACE)
+    with retention.changeable(spark, config):
+        merged = frame(spark, batch)
+        delta_io.merge(spark, config.bronze_path, merged, same, f"WHEN MATCHED THEN UPDATE SET {sets}")
 
 
 def _judged(envelopes: envelope.Envelopes, rows: pa.Table) -> pa.Table:

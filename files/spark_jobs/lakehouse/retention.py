@@ -170,9 +170,10 @@ def base(spark: SparkSession, config: Config, table: Table) -> Base | None:
     )
     if not any(group["first"] for group in groups):
         return None
-    passed = [group for group in groups if group["offset"] is not None]
-    cursor = Cursor().past(Position(group.epoch, group.partition, group["offset"]) for group in passed)
-    lsns = [group.lsn for group in passed if group.epoch == cursor.epoch and group.lsn is not None]
+    # Where nothing came for longer than the margin, all that is before the first event has passed.
+    last = {group: group["first"] - 1 if group["offset"] is None else group["offset"] for group in groups}
+    cursor = Cursor().past(Position(one.epoch, one.partition, at) for one, at in last.items() if at >= 0)
+    lsns = [group.lsn for group in groups if group.epoch == cursor.epoch and group.lsn is not None]
     return Base(cursor, max(lsns, default=None))
 
 
@@ -252,7 +253,8 @@ def finish(spark: SparkSession, config: Config, table: Table) -> None:
             "valid_to": F.when(~F.col("_goes_on"), F.col("valid_to")),
             "valid_to_position": F.when(~F.col("_goes_on"), F.col("valid_to_position")),
             "is_current": F.col("_goes_on") | F.col("is_current"),
-            "_applied": F.when(F.col("_goes_on"), began).otherwise(F.col("_applied")),
+            # Also of a row that later events left as it is: they come again, and what came between ends it.
+            "_applied": F.when(cursor.beyond("_applied."), began).otherwise(F.col("_applied")),
         }
     )
     log.info("silver.%s: taken back to %s", table.short_name, cursor.as_json())

@@ -102,7 +102,7 @@ def waits_for_snapshot(spark: SparkSession, config: Config, table: Table) -> boo
 def fits(table: Table, stored: TableLog, numbers: Mapping[str, int] = MappingProxyType({})) -> bool:
     """Whether a table can take the source's rows; by the columns' names, too, where it has noted numbers."""
     try:
-        list(columns.differences(table, stored.columns, numbers))
+        list(columns.differences(table, stored.columns, numbers, stored.metadata.get("key", [])))
     except columns.ColumnError as error:
         log.info("silver.%s: %s", table.short_name, error)
         return False

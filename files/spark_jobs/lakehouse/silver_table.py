@@ -30,6 +30,7 @@ from lakehouse.scd2 import (
     Fold,
     Key,
     Mark,
+    OutOfOrder,
     Position,
     SpreadFold,
     Version,
@@ -130,6 +131,8 @@ class SilverTable:
                 self._change_columns([f"ALTER COLUMN {layout.quoted(wider.column)} TYPE {wider.kind}"])
                 self._take_columns()
                 self._synchronize(anew=True)
+                # What is known of earlier events has their keys as they were read before.
+                self._deliveries = Deliveries(self.cursor.epoch, self._deliveries.max_lsn)
 
     def _apply(self, rows: pa.Table, bronze: Callable[[], DataFrame], bronze_version: int) -> list[Event]:
         events = list(self._events.of(rows))
@@ -161,6 +164,7 @@ class SilverTable:
             "foreseen": [_plain(end) for end in foreseen if end.lsn <= (deliveries.max_lsn or 0)],
             "bronze": {"table": self._bronze_id, "version": bronze_version},
             "columns": self._numbers,
+            "key": list(self.table.key),
         }
         self._write(changes, heads, noted)
         self.cursor, self._deliveries, self.bronze_version = cursor, deliveries, bronze_version
@@ -204,6 +208,10 @@ class SilverTable:
         marks = [*(event.mark for event in events), *self._foreseen]
         if not {*self.cursor.offsets, *(mark.position.partition for mark in marks)} - {0}:
             return Fold(self._tracked, heads, self._open_heads, in_snapshot)
+        ends = [*self._unchecked, *(event.mark for event in events if event.ends_others)]
+        # The plain way, which it was until now, notes of no row that an event told the same once more.
+        if self.cursor.offsets.keys() == {0} and any(map(self._comes_late, ends)):
+            raise OutOfOrder
         return SpreadFold(
             self._tracked,
             heads,
@@ -215,10 +223,17 @@ class SilverTable:
             lambda end: ((key, head.version) for key, head in self._heads.after(end)),
         )
 
+    def _comes_late(self, end: Mark) -> bool:
+        """Whether what ends rows of the whole table precedes, in the source, what was applied before it."""
+        known = (order(mark) for mark in [*self._ends, *self._foreseen] if mark not in self._unchecked)
+        is_of_now = end.position.epoch == self.cursor.epoch
+        return is_of_now and end.lsn < (self._deliveries.max_lsn or 0) and order(end) not in known
+
     def _declare_columns(self) -> None:
         """Brings the table's columns to what the source has; what the source has dropped stays."""
-        there, numbers = self._log.columns, self._log.metadata.get("columns", {})
-        self._change_columns(list(columns.differences(self.table, there, numbers)))
+        there, noted = self._log.columns, self._log.metadata
+        told = columns.differences(self.table, there, noted.get("columns", {}), noted.get("key", []))
+        self._change_columns(list(told))
         self._take_columns()
 
     def _change_columns(self, clauses: Iterable[str]) -> None:
@@ -248,8 +263,9 @@ class SilverTable:
         """The columns that the newest event of the table has."""
         mine = (F.col("source_table") == self.table.name) & F.col("op").isin("c", "u", "r")
         mine &= F.col("key").isNotNull()  # what was erased has none
-        order = [F.desc(name) for name in ("epoch", "lsn", "offset")]  # offsets are of a partition each
-        newest = bronze.where(mine & F.col("error").isNull()).orderBy(*order).select("value").first()
+        # Offsets are of a partition each, and the LSN of a snapshot may be older than it.
+        newest_first = [F.desc(name) for name in ("epoch", "ingested_at", "lsn", "offset")]
+        newest = bronze.where(mine & F.col("error").isNull()).orderBy(*newest_first).select("value").first()
         return set() if newest is None else self._events.columns_of(newest.value)
 
     def _past(self, bronze: DataFrame, doubtful: list[Event]) -> Iterable[tuple[tuple[Any, ...], Position]]:
