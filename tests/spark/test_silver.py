@@ -18,7 +18,7 @@ import pytest
 from deliveries import TABLE, without_places
 from hypothesis import given
 from hypothesis import strategies as st
-from lakehouse import bronze, config, delta_io, pipeline, silver
+from lakehouse import bronze, config, delta_io, layout, pipeline, silver
 from lakehouse.config import Config, Table
 from lakehouse.delta_log import TableLog
 from lakehouse.silver import Silver
@@ -494,6 +494,27 @@ def test_rows_that_somebody_deleted_are_no_heads_any_more(lake: Lake) -> None:
     assert lake.step()
     rows = {(version.key, version.number): version.status for version in lake.versions()}
     assert rows == {(1, 1): "b", (2, 1): "a"}
+
+
+def test_a_table_from_before_transactions_were_noted_goes_on(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        old = layout.EVENT.replace(", tx_id: bigint", "")
+        patched.setitem(layout.HIDDEN_COLUMNS, "_applied", old)
+        lake = Lake(spark, tmp_path)
+    events = in_order(snapshot(k1="a", k2="a"), put(1, "b"), snapshot(k2="a", k3="a"))
+    lake.write_bronze(events[:3])
+    table = lake.silver._tables[0].table
+    monkeypatch.setattr(table, "_declare_columns", table._take_columns)
+    assert lake.step()
+    path = lake.config.silver_path(TABLE)
+    spark.read.format("delta").load(path).write.format("delta").mode("overwrite").save(path)
+    lake.write_bronze(events[3:])
+    lake.restart()
+    assert lake.step()
+    assert lake.versions() == history(events)
+    assert "tx_id" in spark.read.format("delta").load(path).select("_applied.*").columns
 
 
 def test_many_rows_are_marked_as_deleted_in_a_file_of_their_own(lake: Lake) -> None:

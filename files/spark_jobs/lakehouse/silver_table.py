@@ -233,7 +233,8 @@ class SilverTable:
         """Brings the table's columns to what the source has; what the source has dropped stays."""
         there, noted = self._log.columns, self._log.metadata
         told = columns.differences(self.table, there, noted.get("columns", {}), noted.get("key", []))
-        self._change_columns(list(told))
+        of_old = [] if "tx_id" in there["_applied"] else ["ADD COLUMN _applied.tx_id bigint"]
+        self._change_columns([*of_old, *told])
         self._take_columns()
 
     def _change_columns(self, clauses: Iterable[str]) -> None:
@@ -436,9 +437,13 @@ class SilverTable:
         applied_at = values.from_arrow(pc.struct_field(rows["_applied"], "source_ts"))
         told = (
             pc.struct_field(rows["_applied"], name).to_pylist()
-            for name in ("epoch", "partition", "offset", "lsn", "op", "tx_id")
+            for name in ("epoch", "partition", "offset", "lsn", "op")
         )
-        touches = zip(*told, strict=True)
+        has_tx_id = (
+            rows["_applied"].type.get_field_index("tx_id") >= 0
+        )  # which the file of an old table lacks
+        transactions = pc.struct_field(rows["_applied"], "tx_id") if has_tx_id else empty
+        touches = zip(*told, transactions.to_pylist(), strict=True)
         by_row = zip(*at, *plain, applied_at, positions, touches, *business, strict=True)
         for began_at, ended_at, number, lsn, snapshot, place, touched_at, position, touch, *row in by_row:
             began = Mark(Position(**position), lsn, began_at, "r" if snapshot else "c")
