@@ -29,7 +29,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _WORKERS = (1, 2, 4)
 _HISTORY = 5_000_000
 _MODEL = "sales_by_product_day"
-_WARM_UP, _RUNS = 1, 5
+_WARM_UP, _RUNS = 3, 5
 
 
 def run(spark: SparkSession) -> Iterator[Measure]:
