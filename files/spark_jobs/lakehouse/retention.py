@@ -171,8 +171,13 @@ def base(spark: SparkSession, config: Config, table: Table) -> Base | None:
     if not any(group["first"] for group in groups):
         return None
     # Where nothing came for longer than the margin, all that is before the first event has passed.
-    last = {group: group["first"] - 1 if group["offset"] is None else group["offset"] for group in groups}
-    cursor = Cursor().past(Position(one.epoch, one.partition, at) for one, at in last.items() if at >= 0)
+    passed = (
+        Position(
+            group.epoch, group.partition, group["first"] - 1 if group["offset"] is None else group["offset"]
+        )
+        for group in groups
+    )
+    cursor = Cursor().past(position for position in passed if position.offset >= 0)
     lsns = [group.lsn for group in groups if group.epoch == cursor.epoch and group.lsn is not None]
     return Base(cursor, max(lsns, default=None))
 

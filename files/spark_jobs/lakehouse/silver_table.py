@@ -193,11 +193,7 @@ class SilverTable:
         known = {order(end) for end in [*self._ends, *self._foreseen]}
         new = {order(end): end for end in found if order(end) not in known}
         self._foreseen += new.values()
-        self._unchecked += [
-            end
-            for end in new.values()
-            if end.position.epoch == self.cursor.epoch and end.lsn < (self._deliveries.max_lsn or 0)
-        ]
+        self._unchecked += filter(self._is_below_what_came, new.values())
 
     def _fold(
         self,
@@ -208,9 +204,9 @@ class SilverTable:
         marks = [*(event.mark for event in events), *self._foreseen]
         if not {*self.cursor.offsets, *(mark.position.partition for mark in marks)} - {0}:
             return Fold(self._tracked, heads, self._open_heads, in_snapshot)
-        ends = [*self._unchecked, *(event.mark for event in events if event.ends_others)]
+        late = self._unchecked or any(event.ends_others and self._comes_late(event.mark) for event in events)
         # The plain way, which it was until now, notes of no row that an event told the same once more.
-        if self.cursor.offsets.keys() == {0} and any(map(self._comes_late, ends)):
+        if late and self.cursor.offsets.keys() == {0}:
             raise OutOfOrder
         return SpreadFold(
             self._tracked,
@@ -225,9 +221,11 @@ class SilverTable:
 
     def _comes_late(self, end: Mark) -> bool:
         """Whether what ends rows of the whole table precedes, in the source, what was applied before it."""
-        known = (order(mark) for mark in [*self._ends, *self._foreseen] if mark not in self._unchecked)
-        is_of_now = end.position.epoch == self.cursor.epoch
-        return is_of_now and end.lsn < (self._deliveries.max_lsn or 0) and order(end) not in known
+        known = (order(mark) for mark in [*self._ends, *self._foreseen])
+        return self._is_below_what_came(end) and order(end) not in known
+
+    def _is_below_what_came(self, end: Mark) -> bool:
+        return end.position.epoch == self.cursor.epoch and end.lsn < (self._deliveries.max_lsn or 0)
 
     def _declare_columns(self) -> None:
         """Brings the table's columns to what the source has; what the source has dropped stays."""
@@ -439,9 +437,8 @@ class SilverTable:
             pc.struct_field(rows["_applied"], name).to_pylist()
             for name in ("epoch", "partition", "offset", "lsn", "op")
         )
-        has_tx_id = (
-            rows["_applied"].type.get_field_index("tx_id") >= 0
-        )  # which the file of an old table lacks
+        # The file of an old table lacks it.
+        has_tx_id = rows["_applied"].type.get_field_index("tx_id") >= 0
         transactions = pc.struct_field(rows["_applied"], "tx_id") if has_tx_id else empty
         touches = zip(*told, transactions.to_pylist(), strict=True)
         by_row = zip(*at, *plain, applied_at, positions, touches, *business, strict=True)
