@@ -70,8 +70,10 @@ class Lake:
         self.tell_rows(bronze_rows(self.shop.records(changes)))
 
     def tell_rows(self, rows: pa.Table) -> None:
-        """Appends rows to bronze."""
-        self._bronze.append(rows, bronze.STATS, {"writer": "benchmark"}, self._bronze.version)
+        """Appends rows to bronze, as many at once as the pipeline does."""
+        for begin in range(0, rows.num_rows, MAX_RECORDS):
+            batch = rows.slice(begin, MAX_RECORDS)
+            self._bronze.append(batch, bronze.STATS, {"writer": "benchmark"}, self._bronze.version)
 
     def silver(self) -> None:
         """Brings silver up to bronze."""

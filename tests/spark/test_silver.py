@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 from collections import Counter
@@ -392,6 +393,33 @@ def test_a_backlog_is_applied_in_pieces(lake: Lake) -> None:
         assert lake.step()
     assert lake.versions() == history(EVENTS)
     assert lake.commits() > 2
+
+
+def test_many_commits_are_applied_a_few_at_a_time_without_a_spark_job(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.step()
+    for event in EVENTS:
+        lake.write_bronze([event])
+    monkeypatch.setattr(silver, "CHUNK", 3)
+    monkeypatch.setattr(silver, "delta_io", None)
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+    assert lake.commits() == math.ceil(len(EVENTS) / 3)
+
+
+def test_events_whose_first_files_were_joined_and_deleted_are_found(lake: Lake) -> None:
+    lake.write_bronze(EVENTS[:2])
+    lake.step()
+    before = bronze_files(lake)
+    for event in EVENTS[2:]:
+        lake.write_bronze([event])
+    lake.spark.sql(f"OPTIMIZE delta.`{lake.config.bronze_path}`")
+    joined = max(bronze_files(lake), key=lambda file: file.stat().st_mtime_ns)
+    for file in {*bronze_files(lake)} - {*before, joined}:
+        file.unlink()
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
 
 
 def test_every_table_catches_up_with_its_own(lake: Lake) -> None:

@@ -234,7 +234,11 @@ class TableLog:
         return DataFile(add, BitMap64() if vector is None else self._deleted(vector))
 
     def read(self, file: DataFile, columns: list[str] | None = None) -> pa.Table:
-        """A file's rows with `PLACE`, without those that are deleted."""
+        """A file's rows with `PLACE`, without those that are deleted.
+
+        Raises:
+            FileNotFoundError: The file is gone.
+        """
         with self._local(unquote(file.path)) as local:
             rows = pq.read_table(local, columns=columns, partitioning=None, coerce_int96_timestamp_unit="us")
         rows = rows.append_column(PLACE, pa.array(range(rows.num_rows), pa.int64()))
@@ -487,9 +491,17 @@ class TableLog:
             if (content := _WRITTEN.file(f"{self._path}/{name}")) is not None:
                 local.write_bytes(content)
             else:
-                target = self._on_disk.create(self._hadoop_path(str(local)))
-                self._copy(self._files.open(self._remote(name)), target)
+                self._download(name, local)
             yield local
+
+    def _download(self, name: str, local: Path) -> None:
+        try:
+            source = self._files.open(self._remote(name))
+            self._copy(source, self._on_disk.create(self._hadoop_path(str(local))))
+        except Py4JJavaError as error:
+            if error.java_exception.getClass().getName() == "java.io.FileNotFoundException":
+                raise FileNotFoundError(str(error.java_exception.getMessage())) from error
+            raise
 
     @contextmanager
     def _upload(self, name: str) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from functools import reduce
 from itertools import groupby
 from operator import attrgetter, or_
 from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -154,7 +155,8 @@ class _News:
         self._bronze = bronze
         self._path = path
         self._tables = tables
-        self._known: dict[int, pa.Table | None] = {}
+        self._commits: tuple[int, list[list[dict[str, Any]]] | None] | None = None
+        self._known: dict[int, tuple[pa.Table, int] | None] = {}
         self._pieces: dict[str, tuple[Cursor, list[Row]]] = {}
         self._lock = threading.Lock()
 
@@ -162,29 +164,53 @@ class _News:
         """All of it; to open the table costs more than a batch."""
         return delta_io.read(self._spark, self._path, self.upto)
 
-    def since(self, version: int) -> pa.Table | None:
-        """What came after a version; None: too much to have at once, or the log tells no more."""
+    def since(self, version: int) -> tuple[pa.Table, int] | None:
+        """What came after a version, as much as is applied at once, and the version that this reaches to.
+
+        Returns:
+            The rows and the version; None: bronze's commits do not tell it, see `backlog`.
+        """
         with self._lock:
             if version not in self._known:
+                # Two tables at a time are rarely further apart than this.
+                for known in sorted(self._known)[:-_PARALLEL_TABLES]:
+                    del self._known[known]
                 self._known[version] = self._read(version)
             return self._known[version]
 
-    def _read(self, version: int) -> pa.Table | None:
-        commits = self._bronze.few_commits(version, self.upto)
+    def _read(self, version: int) -> tuple[pa.Table, int] | None:
+        commits = self._commits_after(version)
         if commits is None:
             return None
         if any(
             action["remove"]["dataChange"] for actions in commits for action in actions if "remove" in action
         ):
             return None  # rows were changed, see requests: what came first is not what counts
-        adds = [action["add"] for actions in commits for action in actions if "add" in action]
-        adds = [add for add in adds if add["dataChange"]]
-        if sum(json.loads(add["stats"])["numRecords"] for add in adds) > CHUNK:
+        files: list[dict[str, Any]] = []
+        rows = size = 0
+        upto = version
+        for actions in commits:
+            adds = [action["add"] for action in actions if "add" in action and action["add"]["dataChange"]]
+            rows += sum(json.loads(add["stats"])["numRecords"] for add in adds)
+            size += sum(add["size"] for add in adds)
+            if rows > CHUNK or size > _CHUNK_BYTES // 4:  # of files, which are compressed
+                break
+            files += adds
+            upto += 1
+        if upto == version < self.upto:
             return None
-        if sum(add["size"] for add in adds) > _CHUNK_BYTES // 4:  # of a file, which is compressed
-            return None
-        rows = [_zoned(self._bronze.read(self._bronze.data_file(add), _READ)) for add in adds]
-        return good(pa.concat_tables(rows)) if rows else pa.table({name: [] for name in _READ})
+        try:
+            read = [_zoned(self._bronze.read(self._bronze.data_file(add), _READ)) for add in files]
+        except FileNotFoundError as error:
+            log.info("bronze: what came with version %d to %d is asked for: %s", version, upto, error)
+            return None  # it was joined with others, and deleted since
+        return good(pa.concat_tables(read)) if read else pa.table({name: [] for name in _READ}), upto
+
+    def _commits_after(self, version: int) -> list[list[dict[str, Any]]] | None:
+        if self._commits is None or self._commits[1] is None or version < self._commits[0]:
+            self._commits = version, self._bronze.few_commits(version, self.upto)
+        first, commits = self._commits
+        return None if commits is None else commits[version - first :]
 
     def backlog(self, table: SilverTable) -> Iterator[pa.Table]:
         """What there is beyond a table's cursor, in batches that memory can take."""
@@ -239,14 +265,17 @@ class Silver:
         # All are looked at before one of them has a long way to go.
         new = [progress for progress in due if not progress.ready]
         list(self._threads.map(lambda progress: self._attempt(progress, self._recover), new))
-        ready = [progress for progress in due if progress.ready]
-        tables = [progress.table for progress in ready]
+        behind = [progress for progress in due if progress.ready]
+        tables = [progress.table for progress in behind]
         news = _News(self._spark, self._bronze, self._config.bronze_path, tables)
-        list(
-            self._threads.map(
-                lambda progress: self._attempt(progress, lambda one: self._apply(one, news, stop)), ready
+        while behind and not stop.is_set():
+            # All take the same part of the news before the next one, so that it is read once.
+            list(
+                self._threads.map(
+                    lambda progress: self._attempt(progress, lambda one: self._apply(one, news, stop)), behind
+                )
             )
-        )
+            behind = [progress for progress in behind if progress.ready and progress.version != news.upto]
         return all(progress.version == news.upto for progress in self._tables)
 
     def _attempt(self, progress: _Progress, work: Callable[[_Progress], None]) -> None:
@@ -268,46 +297,55 @@ class Silver:
     def _apply(self, progress: _Progress, news: _News, stop: threading.Event) -> None:
         table, name = progress.table, progress.table.table.short_name
         try:
-            whole = self._advance(progress, news, stop)
+            upto = self._advance(progress, news, stop)
         except OutOfOrder:
             log.warning("silver.%s is made anew: a truncate or snapshot came after what follows it", name)
             empty(self._spark, self._config, table.table)
             self._recover(progress)
-            whole = self._advance(progress, news, stop)
-        if not whole:
+            upto = self._advance(progress, news, stop)
+        if upto is None:
             return
-        table.has_all_of(news.upto)
-        progress.version = news.upto
+        table.has_all_of(upto)
+        progress.version = upto
         progress.backoff.succeeded()
         self._status.table(
             name,
             state="running",
             error=None,
-            bronze_version=news.upto,
+            bronze_version=upto,
             epoch=table.cursor.epoch,
             offsets=dict(table.cursor.offsets),
         )
 
-    def _advance(self, progress: _Progress, news: _News, stop: threading.Event) -> bool:
-        """Applies to a table what bronze has; false: told to stop before the end."""
+    def _advance(self, progress: _Progress, news: _News, stop: threading.Event) -> int | None:
+        """Applies to a table what bronze has, or the next part of it.
+
+        Returns:
+            The version of bronze up to which the table has everything now; None: told to stop before the end.
+        """
         table = progress.table
         since = table.bronze_version if progress.version is None else progress.version
-        new = news.since(since)
-        for rows in news.backlog(table) if new is None else [_of_table(new, table.table.name)]:
+        part = news.since(since)
+        # What ends rows of the whole table has to be known before, where partitions come in any order.
+        if part is not None and part[1] != news.upto and (since < 0 or table.is_spread):
+            part = None
+        new, upto = (news.backlog(table), news.upto) if part is None else ([part[0]], part[1])
+        for rows in new:
             if stop.is_set():
                 progress.ready = False
-                return False
-            if not rows.num_rows:
+                return None
+            mine = _of_table(rows, table.table.name)
+            if not mine.num_rows:
                 continue
             began = time.monotonic()
             try:
-                events = table.apply(rows, news.bronze, since if new is None else news.upto)
+                events = table.apply(mine, news.bronze, since if part is None else upto)
             finally:
                 self._status.changed(self.name)
             committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
             self._status.batch(self.name, time.monotonic() - began, len(events), [latency.sample(committed)])
             self._status.files(f"silver.{table.table.short_name}", table.upkeep.after_batch())
-        return True
+        return upto
 
 
 class SilverError(Exception):

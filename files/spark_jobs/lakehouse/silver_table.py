@@ -171,6 +171,11 @@ class SilverTable:
         self._ends, self._foreseen, self._unchecked = ends, foreseen, []
         return events
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether its events come by several partitions."""
+        return bool(self.cursor.offsets.keys() - {0})
+
     def has_all_of(self, bronze_version: int) -> None:
         """Takes note that the table has everything up to a version of bronze."""
         if bronze_version != self.bronze_version:
