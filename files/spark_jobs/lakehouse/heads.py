@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from lakehouse import local_store
 from lakehouse.local_store import quoted, remove, transaction
 from lakehouse.scd2 import Key, Mark, Position, Version
@@ -51,7 +53,7 @@ class Heads:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._key = f"key: {json.dumps(list(key))}"
+        self._key = f"key {_text(key)}"  # to be named otherwise when keys are written otherwise
         self._names = [self._key, *_COLUMNS, *(f"{name}: {kind}" for name, kind in columns.items())]
         try:
             self._db = self._open()
@@ -87,7 +89,7 @@ class Heads:
 
     def of(self, keys: Iterable[Key]) -> dict[Key, Head]:
         """The heads of some keys."""
-        wanted = json.dumps([_text(key) for key in set(keys)])
+        wanted = _text([_text(key) for key in set(keys)])
         joined = f"json_each(?) AS wanted JOIN heads ON heads.{quoted(self._key)} = wanted.value"
         query = f"SELECT {self._selected} FROM {joined}"  # noqa: S608
         return dict(map(self._head, self._db.execute(query, [wanted])))
@@ -137,16 +139,14 @@ class Heads:
         key, file, place, number, ended = values[:5]
         began, applied = (Mark(Position(*values[at : at + 3]), *values[at + 3 : at + 7]) for at in (5, 12))
         version = Version(tuple(values[19:]), number, began, applied, applied if ended else None)
-        return tuple(json.loads(key)), Head(version, file, place)
+        return tuple(orjson.loads(key)), Head(version, file, place)
 
 
-def _text(key: Key) -> str:
-    return json.dumps(key)
+def _text(key: Sequence[Any]) -> str:
+    return orjson.dumps(key).decode()
 
 
-def _values(key: Key, head: Head) -> list[Any]:
-    version = head.version
-    values: list[Any] = [_text(key), head.file, head.place, version.number, version.ended is not None]
-    for mark in (version.began, version.applied):
-        values += [*mark.position, *mark[1:]]
-    return values + list(version.row)
+def _values(key: Key, head: Head) -> tuple[Any, ...]:
+    (row, number, began, applied, ended), file, place = head
+    marks = (*began.position, *began[1:], *applied.position, *applied[1:])
+    return (_text(key), file, place, number, ended is not None, *marks, *row)

@@ -47,7 +47,8 @@ _1970 = datetime(1970, 1, 1)
 _DAY = 86_400_000_000
 _WIDE = Context(prec=1000)
 _RANGES = {"smallint": 15, "int": 31, "bigint": 63}
-_UNAVAILABLE = (*pgtypes.UNAVAILABLE, *(json.loads(told) for told in pgtypes.UNAVAILABLE if told[0] in "[{"))
+_UNAVAILABLE = frozenset(pgtypes.UNAVAILABLE)
+_UNAVAILABLE_READ = tuple(json.loads(told) for told in pgtypes.UNAVAILABLE if told[0] in "[{")
 _SHOWN = 100
 
 
@@ -60,7 +61,7 @@ Reader = Callable[[Any], Value]
 
 def is_unavailable(value: Any) -> bool:
     """Whether Debezium says that it does not know the value (TOAST)."""
-    return value in _UNAVAILABLE
+    return value in (_UNAVAILABLE if isinstance(value, str) else _UNAVAILABLE_READ)
 
 
 def reader(kind: str) -> Reader:
