@@ -11,12 +11,12 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks import chain, cost_of_history, growth, lab, scd2, workers
+from benchmarks import chain, cost_of_history, growth, lab, scd2, settings, workers
 from benchmarks.measure import Measure, table
 from benchmarks.page import page
 from tools import local_spark
 
-BENCHMARKS = (scd2, chain, cost_of_history, growth, workers, lab)
+BENCHMARKS = (scd2, chain, cost_of_history, growth, workers, settings, lab)
 _RESULTS = Path(__file__).resolve().parents[1] / "build" / "bench" / "results.json"
 _PLOTS = _RESULTS.with_suffix(".html")
 

@@ -88,7 +88,7 @@ def run(spark: SparkSession) -> Iterator[Measure]:
             yield from _to_gold(spark, config, source, broker)
             lake.shop = source.shop
             lake.check()
-    yield _bulk(spark)
+    yield bulk(spark)
     yield from _catch_up(spark)
 
 
@@ -146,7 +146,7 @@ def _ages(name: str, ages: list[Quantiles], goals: tuple[float | None, float | N
     yield Measure(f"{name}: p95", "s", [one.p95 for one in ages], at_most=goals[1])
 
 
-def _bulk(spark: SparkSession) -> Measure:
+def bulk(spark: SparkSession) -> Measure:
     """What a backlog costs bronze."""
     rates = []
     with scratch() as folder, running(folder) as broker:

@@ -53,9 +53,9 @@ def cost(folder: Path, without: Collection[int] = ()) -> Iterator[Cost]:
     """
     found = Cost()
     before = _files(folder)
-    cpu, wall = _cpu_seconds(without), time.monotonic()
+    cpu, wall = cpu_so_far(without), time.monotonic()
     yield found
-    found.cpu, found.wall = _cpu_seconds(without) - cpu, time.monotonic() - wall
+    found.cpu, found.wall = cpu_so_far(without) - cpu, time.monotonic() - wall
     new = {path: size for path, size in _files(folder).items() if path not in before}
     found.log = sum(size for path, size in new.items() if "_delta_log" in path.parts)
     found.data = sum(new.values()) - found.log
@@ -123,7 +123,8 @@ def memory(without: Collection[int] = ()) -> Iterator[Memory]:
         looking.join()
 
 
-def _cpu_seconds(without: Collection[int]) -> float:
+def cpu_so_far(without: Collection[int] = ()) -> float:
+    """CPU-seconds of this process and those it started, but for some."""
     return sum(map(cpu_seconds, _stats(without)))
 
 

@@ -11,6 +11,9 @@ from ansible_collections.cdc.lakehouse.plugins.module_utils.artifact_bundle impo
 from lakehouse import spark
 from pyspark.sql import SparkSession
 
+JAVA_OPTIONS = "-XX:+UseSerialGC"
+"""Of the JVM, as the services have them."""
+
 _LOCK = Path(__file__).resolve().parents[1] / "files" / "artifacts.lock.yml"
 
 
@@ -19,7 +22,9 @@ def cache() -> Path:
     return Path(os.environ.get("CDC_LAKEHOUSE_CACHE", "~/.cache/cdc-lakehouse")).expanduser()
 
 
-def session(name: str, *, memory: str, master: str = "local[2]", cores: int = 2) -> SparkSession:
+def session(
+    name: str, *, memory: str, master: str = "local[2]", cores: int = 2, java: str = JAVA_OPTIONS
+) -> SparkSession:
     """Starts Spark.
 
     Args:
@@ -27,6 +32,7 @@ def session(name: str, *, memory: str, master: str = "local[2]", cores: int = 2)
         memory: The heap, such as `1500m`.
         master: Where its tasks run.
         cores: How many that has.
+        java: Options of the JVM.
 
     Raises:
         FileNotFoundError: A jar is not in the artifact cache.
@@ -38,7 +44,7 @@ def session(name: str, *, memory: str, master: str = "local[2]", cores: int = 2)
         # The default for file:// starts ten processes (chmod, readlink) for a commit, which an object store
         # does not; this one is right where one process writes a table.
         *("--conf", "spark.delta.logStore.file.impl=io.delta.storage.LocalLogStore"),
-        *("--driver-java-options", "-XX:+UseSerialGC"),
+        *("--driver-java-options", java),
     ]
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submit, "pyspark-shell"])
     found = spark.session(name)
