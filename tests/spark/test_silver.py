@@ -381,7 +381,7 @@ def bronze_files(lake: Lake) -> list[Path]:
 def catching_up() -> Iterator[None]:
     """Bronze is read in pieces, as if there were too much of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(silver._News, "since", lambda *_: None)
+        patch.setattr(silver._News, "since", lambda *_, **__: None)
         patch.setattr(silver, "CHUNK", 3)
         patch.setattr(silver, "_PIECE", 2)
         yield
@@ -406,6 +406,26 @@ def test_many_commits_are_applied_a_few_at_a_time_without_a_spark_job(
     assert lake.step()
     assert lake.versions() == history(EVENTS)
     assert lake.commits() == math.ceil(len(EVENTS) / 3)
+
+
+def test_a_commit_of_more_rows_than_a_part_is_one(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.step()
+    lake.write_bronze(EVENTS[:5])
+    lake.write_bronze(EVENTS[5:])
+    monkeypatch.setattr(silver, "CHUNK", 3)
+    monkeypatch.setattr(silver, "delta_io", None)
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+
+
+def test_a_version_that_bronze_does_not_have_is_not_waited_for(lake: Lake) -> None:
+    lake.write_bronze(EVENTS[:3])
+    lake.step()
+    lake.silver._tables[0].table.has_all_of(99)
+    lake.restart()
+    lake.write_bronze(EVENTS[3:])
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
 
 
 def test_events_whose_first_files_were_joined_and_deleted_are_found(lake: Lake) -> None:
@@ -491,6 +511,19 @@ def test_the_bad_last_row_of_a_snapshot_is_foreseen(lake: Lake) -> None:
         assert lake.step()
     found = [(version.key, version.status, version.to_offset) for version in lake.versions()]
     assert found == [(1, "a", 2), (1, "b", None), (2, "a", 3), (2, "c", None), (3, "a", None)]
+
+
+def test_a_bad_row_of_a_snapshot_was_in_it_whatever_follows_in_its_partition(lake: Lake) -> None:
+    again = [replace(event, lsn=900, tx=900) for event in in_order(snapshot(k1="b", k3="b", k2="b"))]
+    later = [replace(event, lsn=950, tx=950) for event in in_order(put(1, "c"))]
+    events = [*in_order(snapshot(k1="a", k2="a", k3="a")), *again, *later]
+    partitions = by_partition(replace(event, partition=event.key % 2) for event in events)
+    *good, (*place, key, _), last = deliveries.records([*partitions[0], *partitions[1]])
+    lake.write_records([*good, (*place, key, b"no JSON"), last])
+    with catching_up():
+        assert lake.step()
+    current = {version.key: version.status for version in lake.versions() if version.to_offset is None}
+    assert current == {1: "c", 2: "b", 3: "a"}
 
 
 def test_a_partition_that_catches_up_first_is_cut_by_what_the_next_one_brings(lake: Lake) -> None:

@@ -143,11 +143,21 @@ class _Progress:
     version: int | None = None
     ready: bool = False
     """Whether it has recovered, and the version says only how far it is."""
+    asks: bool = False
+    """Whether bronze has to be asked for what it lacks."""
     backoff: Backoff = field(default_factory=Backoff)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What came to bronze with some of its commits: good rows in order, and the version that they reach."""
+
+    rows: pa.Table
+    upto: int
+
+
 class _News:
-    """What has come to bronze up to a version, good rows in order; looked for once for all tables."""
+    """What has come to bronze up to a version; looked for once for all tables."""
 
     def __init__(self, spark: SparkSession, bronze: TableLog, path: str, tables: list[SilverTable]) -> None:
         self.upto = bronze.version
@@ -156,7 +166,8 @@ class _News:
         self._path = path
         self._tables = tables
         self._commits: tuple[int, list[list[dict[str, Any]]] | None] | None = None
-        self._known: dict[int, tuple[pa.Table, int] | None] = {}
+        self._parts: dict[int, _Part] = {}
+        self._ends: set[int] = set()
         self._pieces: dict[str, tuple[Cursor, list[Row]]] = {}
         self._lock = threading.Lock()
 
@@ -164,21 +175,36 @@ class _News:
         """All of it; to open the table costs more than a batch."""
         return delta_io.read(self._spark, self._path, self.upto)
 
-    def since(self, version: int) -> tuple[pa.Table, int] | None:
-        """What came after a version, as much as is applied at once, and the version that this reaches to.
+    def since(self, version: int, whole: bool) -> _Part | None:
+        """What came after a version, as much as is applied at once.
+
+        Args:
+            version: The version.
+            whole: Only all of it is of use.
 
         Returns:
-            The rows and the version; None: bronze's commits do not tell it, see `backlog`.
+            The part; None: bronze's commits do not tell it, or not at once, see `backlog`.
         """
         with self._lock:
-            if version not in self._known:
+            part = self._parts.get(version)
+            if part is None:
+                chosen = self._choose(version)
+                if chosen is None or (whole and chosen[1] != self.upto):
+                    return None
                 # Two tables at a time are rarely further apart than this.
-                for known in sorted(self._known)[:-_PARALLEL_TABLES]:
-                    del self._known[known]
-                self._known[version] = self._read(version)
-            return self._known[version]
+                for known in sorted(self._parts)[: 1 - _PARALLEL_TABLES]:
+                    del self._parts[known]
+                part = self._read(*chosen)
+                if part is None:
+                    return None
+                self._parts[version] = part
+                self._ends.add(part.upto)
+            return None if whole and part.upto != self.upto else part
 
-    def _read(self, version: int) -> tuple[pa.Table, int] | None:
+    def _choose(self, version: int) -> tuple[list[dict[str, Any]], int] | None:
+        """The files of the next commits, and the version that they reach; None: ask bronze."""
+        if version > self.upto:  # bronze was set back
+            return None
         commits = self._commits_after(version)
         if commits is None:
             return None
@@ -193,18 +219,22 @@ class _News:
             adds = [action["add"] for action in actions if "add" in action and action["add"]["dataChange"]]
             rows += sum(json.loads(add["stats"])["numRecords"] for add in adds)
             size += sum(add["size"] for add in adds)
-            if rows > CHUNK or size > _CHUNK_BYTES // 4:  # of files, which are compressed
+            # A batch of bronze may have a few more than it is told to have.
+            if rows > (CHUNK if files else 2 * CHUNK) or size > _CHUNK_BYTES // 4:  # of files: compressed
                 break
             files += adds
             upto += 1
-        if upto == version < self.upto:
-            return None
+            if upto in self._ends:
+                break  # where others are that began elsewhere
+        return None if upto == version < self.upto else (files, upto)
+
+    def _read(self, files: list[dict[str, Any]], upto: int) -> _Part | None:
         try:
             read = [_zoned(self._bronze.read(self._bronze.data_file(add), _READ)) for add in files]
         except FileNotFoundError as error:
-            log.info("bronze: what came with version %d to %d is asked for: %s", version, upto, error)
-            return None  # it was joined with others, and deleted since
-        return good(pa.concat_tables(read)) if read else pa.table({name: [] for name in _READ}), upto
+            log.info("bronze is asked for what came up to version %d: %s", upto, error)
+            return None  # the file was joined with others, and deleted since
+        return _Part(good(pa.concat_tables(read)) if read else pa.table({name: [] for name in _READ}), upto)
 
     def _commits_after(self, version: int) -> list[list[dict[str, Any]]] | None:
         if self._commits is None or self._commits[1] is None or version < self._commits[0]:
@@ -265,17 +295,19 @@ class Silver:
         # All are looked at before one of them has a long way to go.
         new = [progress for progress in due if not progress.ready]
         list(self._threads.map(lambda progress: self._attempt(progress, self._recover), new))
-        behind = [progress for progress in due if progress.ready]
-        tables = [progress.table for progress in behind]
-        news = _News(self._spark, self._bronze, self._config.bronze_path, tables)
+        ready = [progress for progress in due if progress.ready]
+        news = _News(self._spark, self._bronze, self._config.bronze_path, [one.table for one in ready])
+        behind = ready
         while behind and not stop.is_set():
-            # All take the same part of the news before the next one, so that it is read once.
-            list(
-                self._threads.map(
-                    lambda progress: self._attempt(progress, lambda one: self._apply(one, news, stop)), behind
-                )
+            # All take the same part before the next one, so that it is read once.
+            list(self._threads.map(lambda one: self._attempt(one, lambda it: self._apply(it, news)), behind))
+            behind = [one for one in behind if one.ready and not one.asks and one.version != news.upto]
+        asking = [progress for progress in ready if progress.ready and progress.asks]
+        list(
+            self._threads.map(
+                lambda one: self._attempt(one, lambda it: self._catch_up(it, news, stop)), asking
             )
-            behind = [progress for progress in behind if progress.ready and progress.version != news.upto]
+        )
         return all(progress.version == news.upto for progress in self._tables)
 
     def _attempt(self, progress: _Progress, work: Callable[[_Progress], None]) -> None:
@@ -294,58 +326,76 @@ class Silver:
         progress.ready, progress.version = True, None
         self._status.found(progress.table.table.short_name)
 
-    def _apply(self, progress: _Progress, news: _News, stop: threading.Event) -> None:
-        table, name = progress.table, progress.table.table.short_name
-        try:
-            upto = self._advance(progress, news, stop)
-        except OutOfOrder:
-            log.warning("silver.%s is made anew: a truncate or snapshot came after what follows it", name)
-            empty(self._spark, self._config, table.table)
-            self._recover(progress)
-            upto = self._advance(progress, news, stop)
-        if upto is None:
+    def _apply(self, progress: _Progress, news: _News) -> None:
+        """Applies to a table the next part of what bronze has."""
+        table = progress.table
+        since = table.bronze_version
+        # What ends rows of the whole table has to be known before, where partitions come in any order.
+        part = news.since(since, whole=since < 0 or table.is_spread)
+        progress.asks = part is None
+        if part is None:
             return
-        table.has_all_of(upto)
-        progress.version = upto
+        try:
+            self._take(progress, _of_table(part.rows, table.table.name), news, part.upto)
+        except OutOfOrder:
+            self._make_anew(progress)
+            return
+        self._has_all(progress, part.upto)
+
+    def _catch_up(self, progress: _Progress, news: _News, stop: threading.Event) -> None:
+        """Applies to a table all that bronze has and its commits do not tell."""
+        try:
+            whole = self._take_backlog(progress, news, stop)
+        except OutOfOrder:
+            self._make_anew(progress)
+            whole = self._take_backlog(progress, news, stop)
+        progress.ready = whole
+        if whole:
+            self._has_all(progress, news.upto)
+
+    def _make_anew(self, progress: _Progress) -> None:
+        name = progress.table.table.short_name
+        log.warning("silver.%s is made anew: a truncate or snapshot came after what follows it", name)
+        empty(self._spark, self._config, progress.table.table)
+        self._recover(progress)
+        progress.asks = True
+
+    def _take_backlog(self, progress: _Progress, news: _News, stop: threading.Event) -> bool:
+        """False: told to stop before the end."""
+        since = progress.table.bronze_version
+        for rows in news.backlog(progress.table):
+            if stop.is_set():
+                return False
+            self._take(progress, rows, news, since)
+        return True
+
+    def _take(self, progress: _Progress, rows: pa.Table, news: _News, bronze_version: int) -> None:
+        table = progress.table
+        if not rows.num_rows:
+            return
+        began = time.monotonic()
+        try:
+            events = table.apply(rows, news.bronze, bronze_version)
+        finally:
+            self._status.changed(self.name)
+        committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
+        self._status.batch(self.name, time.monotonic() - began, len(events), [latency.sample(committed)])
+        self._status.files(f"silver.{table.table.short_name}", table.upkeep.after_batch())
+
+    def _has_all(self, progress: _Progress, version: int) -> None:
+        """Takes note that a table has everything up to a version of bronze."""
+        table = progress.table
+        table.has_all_of(version)
+        progress.version, progress.asks = version, False
         progress.backoff.succeeded()
         self._status.table(
-            name,
+            table.table.short_name,
             state="running",
             error=None,
-            bronze_version=upto,
+            bronze_version=version,
             epoch=table.cursor.epoch,
             offsets=dict(table.cursor.offsets),
         )
-
-    def _advance(self, progress: _Progress, news: _News, stop: threading.Event) -> int | None:
-        """Applies to a table what bronze has, or the next part of it.
-
-        Returns:
-            The version of bronze up to which the table has everything now; None: told to stop before the end.
-        """
-        table = progress.table
-        since = table.bronze_version if progress.version is None else progress.version
-        part = news.since(since)
-        # What ends rows of the whole table has to be known before, where partitions come in any order.
-        if part is not None and part[1] != news.upto and (since < 0 or table.is_spread):
-            part = None
-        new, upto = (news.backlog(table), news.upto) if part is None else ([part[0]], part[1])
-        for rows in new:
-            if stop.is_set():
-                progress.ready = False
-                return None
-            mine = _of_table(rows, table.table.name)
-            if not mine.num_rows:
-                continue
-            began = time.monotonic()
-            try:
-                events = table.apply(mine, news.bronze, since if part is None else upto)
-            finally:
-                self._status.changed(self.name)
-            committed = [event.mark.at // 1000 for event in events if event.mark.op != "r"]
-            self._status.batch(self.name, time.monotonic() - began, len(events), [latency.sample(committed)])
-            self._status.files(f"silver.{table.table.short_name}", table.upkeep.after_batch())
-        return upto
 
 
 class SilverError(Exception):
