@@ -6,7 +6,8 @@ import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any
 
 import pyarrow as pa
@@ -295,10 +296,16 @@ class SilverTable:
         # As bytes: the key of a bad record may be no text.
         columns = ("partition", "offset", "lsn", "error", F.col("key").cast("binary"))
         seen = mine.where(row_of_it | nobody_knows).select(*columns).toArrow().to_pylist()
+        first: dict[int, int] = {}
+        for row in seen:
+            if row["lsn"] is not None:
+                first[row["partition"]] = min(row["offset"], first.get(row["partition"], row["offset"]))
         begun: dict[int, int] = {}
-        if any(row["lsn"] is None for row in seen):
+        if first and any(row["lsn"] is None for row in seen):
             others = mine.where(F.col("error").isNull() & F.col("lsn").isNotNull() & ~row_of_it)
-            begun = {row[0]: row[1] for row in others.groupBy("partition").agg(F.max("offset")).collect()}
+            its = ((F.col("partition") == its) & (F.col("offset") < begins) for its, begins in first.items())
+            before = others.where(reduce(or_, its)).groupBy("partition").agg(F.max("offset"))
+            begun = {row[0]: row[1] for row in before.collect()}
         found: set[Key] = set()
         for row in seen:
             if row["lsn"] is None and row["offset"] < begun.get(row["partition"], -1):
