@@ -302,7 +302,7 @@ class Silver:
             # All take the same part before the next one, so that it is read once.
             list(self._threads.map(lambda one: self._attempt(one, lambda it: self._apply(it, news)), behind))
             behind = [one for one in behind if one.ready and not one.asks and one.version != news.upto]
-        asking = [progress for progress in ready if progress.ready and progress.asks]
+        asking = [one for one in ready if one.ready and one.asks and not stop.is_set()]
         list(
             self._threads.map(
                 lambda one: self._attempt(one, lambda it: self._catch_up(it, news, stop)), asking
