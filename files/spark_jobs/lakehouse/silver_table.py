@@ -303,9 +303,9 @@ class SilverTable:
         begun: dict[int, int] = {}
         if first and any(row["lsn"] is None for row in seen):
             others = mine.where(F.col("error").isNull() & F.col("lsn").isNotNull() & ~row_of_it)
-            its = ((F.col("partition") == its) & (F.col("offset") < begins) for its, begins in first.items())
-            before = others.where(reduce(or_, its)).groupBy("partition").agg(F.max("offset"))
-            begun = {row[0]: row[1] for row in before.collect()}
+            earlier = ((F.col("partition") == of) & (F.col("offset") < at) for of, at in first.items())
+            newest = others.where(reduce(or_, earlier)).groupBy("partition").agg(F.max("offset"))
+            begun = {row[0]: row[1] for row in newest.collect()}
         found: set[Key] = set()
         for row in seen:
             if row["lsn"] is None and row["offset"] < begun.get(row["partition"], -1):
