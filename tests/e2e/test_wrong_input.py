@@ -45,8 +45,9 @@ def test_too_little_memory(lab: Lab) -> None:
 
 
 def test_a_schedule_that_is_none(lab: Lab) -> None:
-    said = refused(lab, "-e", "lakehouse_schedule=sometimes", playbook="site")
-    assert "lakehouse_schedule is 'sometimes'" in said
+    for schedule in ("sometimes", "06:00 Europe/Berlin"):
+        said = refused(lab, "-e", f"lakehouse_schedule={schedule}", playbook="site")
+        assert f"lakehouse_schedule is '{schedule}'" in said
     assert "*:0/15" in said
 
 

@@ -143,6 +143,8 @@ CASES: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
     ("text", {"matches": "b"}, ["a", "", "B"], ["abc"]),
     ("text", {"matches": r"^\d{2,}\s'\$\{x}$"}, [r"1 '${x}"], [r"12 '${x}"]),
     ("character varying(9)", {"in": ["NO", "1"]}, ["no", "true"], ["NO", "1"]),
+    ("character(5)", {"in": ["a", " b "]}, ["b    ", "A    "], ["a    ", " b   "]),
+    ("character(3)", {"matches": "^[a-z]+$"}, ["A  ", "a b"], ["a  ", "ab "]),
     ("uuid", {"not_null": True}, [], ["0d7b2ad2-0b39-4e43-9a6c-0e4e1d2c7a10"]),
 ]  # fmt: skip
 

@@ -96,12 +96,10 @@ def test_the_flags_and_counts_take_no_name_of_the_source() -> None:
         parse({**GOOD, "tables": [table, twin]})
 
 
-def judge(*tables: dict[str, Any], columns: dict[str, Any]) -> tuple[int, str]:
+def judge(*tables: dict[str, Any], columns: dict[str, Any], by: str = "lakehouse.quality") -> tuple[int, str]:
     """What site.yml does before it changes anything."""
     told = json.dumps({"tables": tables, "columns": columns})
-    done = subprocess.run(
-        [sys.executable, "-m", "lakehouse.quality"], input=told, capture_output=True, text=True, cwd=JOBS
-    )
+    done = subprocess.run([sys.executable, "-m", by], input=told, capture_output=True, text=True, cwd=JOBS)
     return done.returncode, done.stderr
 
 
@@ -122,6 +120,36 @@ def test_before_the_source_is_there_its_columns_are_not_missed() -> None:
     assert judge({"name": "public.t", "quality": rules}, columns={}) == (0, "")
     code, said = judge({"name": "public.t", "quality": [{"column": "soon", "min": 2, "max": 1}]}, columns={})
     assert code == 1 and "min 2 is more than max 1" in said
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_masked_column_has_hashes_alone(known: bool) -> None:
+    columns = {"public.t": [{"name": "email", "type": "text"}]} if known else {}
+    table = {"name": "public.t", "mask": ["email"], "quality": [{"column": "email", "not_null": True}]}
+    assert judge(table, columns=columns) == (0, "")
+    for check in ({"matches": "@"}, {"in": ["a@b"]}):
+        code, said = judge({**table, "quality": [{"column": "email", **check}]}, columns=columns)
+        assert code == 1
+        assert "public.t: the quality rule of email has " in said and "remove the rule or the mask" in said
+
+
+def test_a_table_called_as_the_view_of_the_counts_is_refused_beforehand() -> None:
+    twin = {"name": "public.quality"}
+    assert judge(twin, columns={}) == (0, "")
+    code, said = judge(twin, {"name": "public.t", "quality": [{"column": "c", "not_null": True}]}, columns={})
+    assert code == 1 and "public.quality would be silver.quality" in said
+
+
+def test_a_tracked_column_that_is_none_is_refused_beforehand() -> None:
+    columns = {"public.t": [{"name": name, "type": "text"} for name in ("id", "status")]}
+    table = {"name": "public.t", "tracked_columns": ["status"]}
+    assert judge(table, columns=columns, by="lakehouse.names") == (0, "")
+    table["tracked_columns"] = ["statsu"]
+    assert judge(table, columns={}, by="lakehouse.names") == (0, "")
+    code, said = judge(table, columns=columns, by="lakehouse.names")
+    assert code == 1
+    assert "public.t: tracked_columns has 'statsu', which is no column" in said
+    assert "choose from id, status" in said
 
 
 def test_views_without_rules_have_nothing_of_them() -> None:

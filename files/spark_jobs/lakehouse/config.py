@@ -211,7 +211,7 @@ def _table(section: _Section) -> Table:
         rules = quality.rules(
             name, section.get("quality", []), {column.name: column.type for column in columns}
         )
-    except (names.TakenName, quality.QualityError) as error:
+    except (names.WrongName, quality.QualityError) as error:
         raise ConfigError(f"{section.path}: {error}") from error
     generated = section.get("generated", [])
     if not isinstance(generated, list) or not all(isinstance(name, str) for name in generated):
@@ -226,13 +226,10 @@ def _refuse_doubles(tables: tuple[Table, ...], root: _Section) -> None:
         raise ConfigError(f"{root.path}: the table {twice[0]} is listed twice; remove one of them")
     try:
         names.check_tables(listed)
-    except names.TakenName as error:
+        if any(table.quality for table in tables):
+            quality.check_view(listed)
+    except (names.WrongName, quality.QualityError) as error:
         raise ConfigError(f"{root.path}: {error}") from error
-    if quality.VIEW in seen and any(table.quality for table in tables):
-        raise ConfigError(
-            f"{root.path}: {seen[quality.VIEW]} would be silver.{quality.VIEW}, where the quality rules have "
-            "their counts; leave out the table, or the rules"
-        )
 
 
 class _Section:

@@ -32,6 +32,7 @@ class ColumnType:
     Attributes:
         pg_type: The column's type in PostgreSQL.
         is_text: Whether its values are texts.
+        is_padded: Whether its texts have blanks at their ends that mean nothing.
         is_ordered: Whether one of its values may be more than another.
         has_values: Whether its values can be written down at all.
     """
@@ -49,6 +50,7 @@ class ColumnType:
         self._compared = "double" if self._number_as_text else stored
         self._parse = self._parsers.get(self._compared.partition("(")[0])
         self.is_text = self._compared == "string"
+        self.is_padded = re.fullmatch(r"character(\(\d+\))?|bpchar", pg_type) is not None
         self.has_values = self._parse is not None
         self.is_ordered = self.has_values and self._compared not in ("string", "boolean")
 
@@ -72,7 +74,7 @@ class ColumnType:
     def literal(self, value: Any) -> str:
         """What `value` gave, as SQL."""
         if isinstance(value, str):
-            return text(value)
+            return text(value.rstrip(" ") if self.is_padded else value)
         if isinstance(value, bool):
             return str(value).lower()
         if isinstance(value, date):
@@ -83,6 +85,8 @@ class ColumnType:
 
     def operand(self, column: str) -> str:
         """The column, as it is compared."""
+        if self.is_padded:
+            return f"rtrim({quoted(column)})"
         return f"try_cast({quoted(column)} AS double)" if self._number_as_text else quoted(column)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from lakehouse import layout
 
@@ -15,8 +15,8 @@ RESERVED = frozenset({*layout.HISTORY_COLUMNS, *layout.HIDDEN_COLUMNS, layout.PL
 _NOT_IN_DELTA = " ,;{}()\n\t="
 
 
-class TakenName(ValueError):
-    """A name that cannot be taken; the message says which, and the way out."""
+class WrongName(ValueError):
+    """A name that cannot be taken, or is none; the message says which, and the way out."""
 
 
 def short_name(table: str) -> str:
@@ -29,7 +29,7 @@ def check_columns(table: str, columns: Iterable[str]) -> None:
     """Checks the names of a table's columns.
 
     Raises:
-        TakenName: One is taken already, or Delta has no such names.
+        WrongName: One is taken already, or Delta has no such names.
     """
     seen: dict[str, str] = {}
     for name in columns:
@@ -42,9 +42,23 @@ def check_columns(table: str, columns: Iterable[str]) -> None:
             fault = f"differs from {twin} in upper and lower case alone, which Spark does not tell apart"
         else:
             continue
-        raise TakenName(
+        raise WrongName(
             f"{table}: its column {name} {fault}. Rename it in the source, or leave it out: exclude: [{name}]"
         )
+
+
+def check_tracked(table: str, tracked: Iterable[str], columns: Collection[str]) -> None:
+    """Checks that a table has the columns whose changes are to make new versions.
+
+    Raises:
+        WrongName: It lacks one.
+    """
+    for name in tracked:
+        if name not in columns:
+            raise WrongName(
+                f"{table}: tracked_columns has {name!r}, which is no column that is published (any more); "
+                f"choose from {', '.join(columns)}, or take it out"
+            )
 
 
 def check_tables(tables: Iterable[str]) -> None:
@@ -54,7 +68,7 @@ def check_tables(tables: Iterable[str]) -> None:
         tables: Their names in the source.
 
     Raises:
-        TakenName: One does.
+        WrongName: One does.
     """
     owners = {"change_events": "bronze", "quarantine": "bronze"}
     for table in tables:
@@ -62,7 +76,7 @@ def check_tables(tables: Iterable[str]) -> None:
         for name in (short, f"{short}_history", f"{short}_versions"):
             other = owners.setdefault(name.lower(), table)
             if other != table:
-                raise TakenName(f"{table} and {other} would both have {name} in the lakehouse; remove one")
+                raise WrongName(f"{table} and {other} would both have {name} in the lakehouse; remove one")
 
 
 def main() -> int:
@@ -75,9 +89,10 @@ def main() -> int:
     try:
         check_tables(table["name"] for table in told["tables"])
         for table in told["tables"]:
-            columns = told["columns"].get(table["name"], [])
-            check_columns(table["name"], [column["name"] for column in columns])
-    except TakenName as error:
+            if columns := [column["name"] for column in told["columns"].get(table["name"], [])]:
+                check_columns(table["name"], columns)
+                check_tracked(table["name"], table.get("tracked_columns", []), columns)
+    except WrongName as error:
         print(f"lakehouse_tables: {error}", file=sys.stderr)
         return 1
     return 0

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lakehouse import literals
 from lakehouse.layout import quoted
 from lakehouse.literals import ColumnType
+from lakehouse.names import short_name
 
 FLAGS = "_quality"
 """The column of silver's views that names the rules which a row breaks."""
@@ -77,6 +78,34 @@ def rules(table: str, declared: Any, types: Mapping[str, str] | None) -> tuple[R
             "(exclude) or the rules"
         )
     return tuple(found.values())
+
+
+def check_view(tables: Iterable[str]) -> None:
+    """Checks that no table has the name of the view that counts the rows which break a rule.
+
+    Raises:
+        QualityError: One has.
+    """
+    for table in tables:
+        if short_name(table).lower() == VIEW:
+            raise QualityError(
+                f"{table} would be silver.{VIEW}, where the quality rules have their counts; leave out the "
+                "table, or the rules"
+            )
+
+
+def check_masked(table: str, declared: Iterable[Mapping[str, Any]], masked: Collection[str]) -> None:
+    """Checks that no rule is about what a masked column had before it was masked.
+
+    Raises:
+        QualityError: One is.
+    """
+    for entry in declared:
+        if entry["column"] in masked and (given := [check for check in ("in", "matches") if check in entry]):
+            raise QualityError(
+                f"{table}: the quality rule of {entry['column']} has {given[0]}, and mask names the column, "
+                "of which the lakehouse has hashes alone; remove the rule or the mask"
+            )
 
 
 def flags(of: Iterable[Rule]) -> str:
@@ -198,9 +227,11 @@ def _matches(entry: Mapping[str, Any], column: str, kind: ColumnType | None) -> 
     pattern = entry["matches"]
     if not isinstance(pattern, str) or not pattern:
         raise ValueError(f"matches is {pattern!r}; write a regular expression, in quotes")
-    if kind is not None and not kind.is_text:
+    if kind is None:
+        return ""
+    if not kind.is_text:
         raise ValueError(f"matches does not suit a {kind.pg_type}; it is for text")
-    return f"NOT {quoted(column)} RLIKE {literals.text(pattern)}"
+    return f"NOT {kind.operand(column)} RLIKE {literals.text(pattern)}"
 
 
 _CONDITIONS: dict[str, Callable[[Mapping[str, Any], str, ColumnType | None], str]] = {
@@ -225,6 +256,10 @@ def main() -> int:
             for name, entries in declared.items()
             for columns in [told["columns"].get(name, [])]
         }
+        if any(found.values()):
+            check_view(table["name"] for table in told["tables"])
+        for table in told["tables"]:
+            check_masked(table["name"], declared.get(table["name"], []), table.get("mask", []))
         if any(rule.pattern is not None for table in found.values() for rule in table):
             _compile(found)
     except QualityError as error:
