@@ -280,6 +280,12 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
     )
     assert [row["digits"] for row in hashed] == ["64", "0"]
     assert "no difference" in lab.playbook("verify", "-e", json.dumps({"lakehouse_tables": tables})).stdout
+    tables[-2:] = [{"name": "public.parcels"}, {"name": "public.every_type"}]
+    lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
+    clear = "select 1 from silver.parcels where recipient = 'Ada'"
+    eventually("the rows of which nothing is masked any more", lambda: lab.sql(clear))
+    shown = "select count(*) as rows from silver.every_type where secret is not null"
+    eventually("what is left out no more", lambda: lab.sql(shown)[0]["rows"] == "3")
     lab.playbook("site")
     assert "no difference" in lab.make("verify").stdout
     lab.psql("drop table parcels, every_type; drop type mood; drop extension hstore")
