@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from deliveries import TABLE
-from lakehouse import config
+from lakehouse import config, former
 from lakehouse.maintenance import Maintenance
 from oracle import history
 from pyspark.sql import SparkSession
@@ -57,6 +57,19 @@ def test_files_that_nobody_needs_any_more_are_deleted_and_nothing_else(lake: Lak
     assert {name for name in files(lake) if not name.endswith(".checkpoint.parquet")} == used(lake)
     assert lake.versions() == history(EVENTS)
     assert lake.status.as_json()["maintenance"]["error"] is None
+
+
+def test_the_files_of_a_table_that_is_not_listed_any_more_are_deleted_too(lake: Lake) -> None:
+    former.note(lake.config)
+    for event in EVENTS:
+        lake.write_bronze([event])
+        assert lake.step()
+    path = lake.config.silver_path(TABLE)
+    lake.spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ({AT_ONCE})")
+    lake.spark.sql(f"OPTIMIZE delta.`{path}`")
+    assert files(lake) > used(lake)
+    Maintenance(lake.spark, replace(lake.config, tables=(replace(TABLE, name="a.b"),)), lake.status).step()
+    assert {name for name in files(lake) if not name.endswith(".checkpoint.parquet")} == used(lake)
 
 
 def test_it_is_due_when_the_last_time_is_long_ago_also_after_a_restart(

@@ -84,6 +84,17 @@ def test_the_last_event_of_a_quiet_partition_stays_and_bronze_goes_on_behind_it(
     assert stored[TOPIC].offsets == {0: 9, 1: 0}
 
 
+def test_nothing_of_a_table_that_is_not_listed_any_more_is_kept_for_longer(lake: Lake) -> None:
+    lake.write_bronze(EVENTS)
+    other = replace(TABLE, name="public.others")
+    for day in (1, 2, 40):
+        event = replace(EVENTS[0], partition=1, offset=day)
+        lake.write_records(deliveries.records([event]), day * DAY, other)
+    assert lake.step()
+    retention.trim(lake.spark, lake.config, 30)
+    assert offsets(lake) == [9, 40]
+
+
 def test_what_silver_has_not_applied_stays(lake: Lake) -> None:
     for day, event in enumerate(EVENTS[:8]):
         lake.write_bronze([event], at=day * DAY)

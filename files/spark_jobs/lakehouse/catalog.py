@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakehouse import models, quality
+from lakehouse import former, models, quality
 from lakehouse.config import Config, Table
 from lakehouse.layout import CURRENT, HIDDEN_COLUMNS, HISTORY_COLUMNS, quoted
 
 
 def entries(config: Config) -> list[dict[str, Any]]:
-    """Every table and view, tables first, so that they can be registered in this order."""
+    """Every table and view, in the order in which they can be registered: what is to go, tables, views."""
     tables = [_table("bronze", "change_events", config.bronze_path)]
     for table in config.tables:
         tables.append(_table("silver", f"{table.short_name}_versions", config.silver_path(table)))
@@ -19,7 +19,10 @@ def entries(config: Config) -> list[dict[str, Any]]:
     offered = [_QUARANTINE]
     for table in config.tables:
         offered += views(table)
-    return sorted(tables + offered + counts(config), key=lambda entry: "query" in entry)
+    everything = tables + offered + counts(config)
+    taken = {(entry["database"], entry["name"]) for entry in everything}
+    gone = [entry for entry in _gone(config) if (entry["database"], entry["name"]) not in taken]
+    return gone + sorted(everything, key=lambda entry: "query" in entry)
 
 
 def views(table: Table) -> list[dict[str, Any]]:
@@ -64,6 +67,15 @@ def counts(config: Config) -> list[dict[str, Any]]:
         return [{"database": "silver", "name": quality.VIEW, "state": "absent"}]
     comment = "How many current rows break each quality rule"
     return [_view("silver", quality.VIEW, " UNION ALL ".join(selects), comment)]
+
+
+def _gone(config: Config) -> list[dict[str, Any]]:
+    """What there was of tables and models that are not listed any more."""
+    before = former.names(config)
+    found = [("gold", name) for name in before["gold"]]
+    for name in before["silver"]:
+        found += [("bronze", name), *(("silver", name + end) for end in ("", "_history", "_versions"))]
+    return [{"database": database, "name": name, "state": "absent"} for database, name in found]
 
 
 def _versions(table: Table) -> str:

@@ -13,7 +13,7 @@ import time
 
 from pyspark.sql import SparkSession
 
-from lakehouse import delta_io, models
+from lakehouse import delta_io, former, models
 from lakehouse.config import Config
 from lakehouse.jvm import use
 from lakehouse.status import Status, failure
@@ -28,6 +28,7 @@ def clean(spark: SparkSession, config: Config) -> None:
     """Deletes what is not needed any more of every table."""
     paths = [config.bronze_path, *map(config.silver_path, config.tables)]
     paths += [config.gold_path(model.name) for model in models.load_all(config.gold_models)]
+    paths += former.paths(config)
     for path in paths:
         if delta_io.latest_version(spark, path) >= 0:
             spark.sql(f"VACUUM delta.`{path}`")

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pyspark.sql import SparkSession
 
-from lakehouse import bronze, delta_io, requests, schedule, silver
+from lakehouse import bronze, delta_io, former, requests, schedule, silver
 from lakehouse.bronze import Bronze
 from lakehouse.config import Config
 from lakehouse.gold import Gold
@@ -83,6 +83,7 @@ def run(spark: SparkSession, config: Config, layers: tuple[str, ...] = LAYERS) -
         signal.signal(number, lambda *_: stop.set())
     status = Status(layers, scheduled=scheduled)
     create_tables(spark, config)
+    former.note(config)
     requests.fulfil(spark, config)
     threads = [
         threading.Thread(

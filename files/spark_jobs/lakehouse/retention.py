@@ -76,19 +76,20 @@ def trim(spark: SparkSession, config: Config, days: float) -> None:
     """Deletes the events of bronze that are older than its newest one by more than so many days.
 
     The last event of each partition of a topic stays: bronze goes on behind it. Nothing is deleted while
-    silver has not applied it, or while a snapshot is under way there.
+    silver has not applied it, or while a snapshot is under way there; of a table that is not listed any more
+    nobody waits for them.
     """
     bronze = spark.read.format("delta").load(config.bronze_path)
     mine = bronze.where(F.col("source_table").isin([table.name for table in config.tables]))
     at = F.unix_micros("ingested_at")
     groups = (
-        mine.groupBy("topic", "epoch", "partition")
+        bronze.groupBy("topic", "epoch", "partition")
         .agg(F.min(at).alias("first"), F.max(at).alias("last"), F.max("offset").alias("offset"))
         .collect()
     )
     newest = max((group["last"] for group in groups), default=0)
     before = newest - timedelta(days=days) // _MICROSECOND
-    old = _older_than(before, config, [group for group in groups if group["last"] < before])
+    old = _older_than(before, [group for group in groups if group["last"] < before])
     number = bronze.where(F.expr(old)).count()
     if not number:
         return
@@ -101,10 +102,9 @@ def trim(spark: SparkSession, config: Config, days: float) -> None:
             spark.sql(f"DELETE FROM delta.`{config.bronze_path}` WHERE {old}")  # noqa: S608
 
 
-def _older_than(before: int, config: Config, kept: Iterable[Row]) -> str:
+def _older_than(before: int, kept: Iterable[Row]) -> str:
     """The condition of events that go, as SQL; `kept` has the places of those that stay all the same."""
-    tables = ", ".join(literals.text(table.name) for table in config.tables)
-    condition = f"source_table IN ({tables}) AND ingested_at < timestamp_micros({before})"
+    condition = f"ingested_at < timestamp_micros({before})"
     for group in kept:
         condition += (
             f" AND NOT (topic = {literals.text(group['topic'])} AND epoch = {literals.text(group['epoch'])}"
