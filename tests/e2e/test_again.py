@@ -287,5 +287,6 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
     shown = "select count(*) as rows from silver.every_type where secret is not null"
     eventually("what is left out no more", lambda: lab.sql(shown)[0]["rows"] == "3")
     lab.playbook("site")
+    assert "parcels" not in str(lab.sql("show tables in silver"))
     assert "no difference" in lab.make("verify").stdout
     lab.psql("drop table parcels, every_type; drop type mood; drop extension hstore")
