@@ -46,6 +46,14 @@ def test_an_aggregate_counts_what_its_filter_lets_through() -> None:
     assert found.columns == {"orders": ("order_id", "customer_id", "status", "amount")}
 
 
+def test_what_is_counted_may_be_a_condition() -> None:
+    found = split(
+        model("SELECT status AS k, count(NOT amount > 1) AS n FROM {orders} GROUP BY status"), TABLES
+    )
+    assert found is not None
+    assert "CASE WHEN NOT (NOT amount > 1) IS NULL THEN 1 END AS _argument0" in found.rows
+
+
 def test_joins_are_found_by_the_columns_that_are_equal() -> None:
     query = (
         "SELECT c.Country AS k, count(*) AS n FROM {items} i JOIN {orders} o ON i.order_id = o.order_id "
@@ -94,7 +102,7 @@ def test_a_column_that_tables_share_is_that_of_the_left_one() -> None:
     assert found is not None
     assert found.joined_rows == (
         "SELECT _row0.customer_id AS _key0, "
-        "CASE WHEN NOT _row1.country IS NULL THEN 1 END AS _argument0, _side AS _side FROM {_joined0}"
+        "CASE WHEN NOT (_row1.country) IS NULL THEN 1 END AS _argument0, _side AS _side FROM {_joined0}"
     )
 
 

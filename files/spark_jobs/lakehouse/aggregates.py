@@ -347,7 +347,7 @@ def _argument(function: exp.Expr, condition: exp.Expr | None) -> tuple[str, exp.
     elif isinstance(of, exp.Star):
         of = exp.Literal.number(1)
     elif kind == "count" and not isinstance(of, (exp.Distinct, exp.Literal)):
-        there = of.is_(exp.null()).not_()  # of whatever type it is
+        there = exp.paren(of).is_(exp.null()).not_()  # of whatever type it is; NOT binds less than IS
         condition = there if condition is None else exp.and_(there, condition)
         of = exp.Literal.number(1)
     elif isinstance(of, exp.Distinct):
