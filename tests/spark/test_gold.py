@@ -316,6 +316,49 @@ def test_a_model_follows_the_types_of_silver(whole_shop: Shop) -> None:
         assert types[0] == types[1], model.name
 
 
+def test_the_text_of_a_value_follows_its_type(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    front = {
+        "keys": ["price"],
+        "changes": {"order_items": "SELECT string(unit_price) AS price FROM {changes}"},
+    }
+    query = "SELECT string(unit_price) AS price, count(*) AS items FROM {order_items} GROUP BY 1"
+    (folder / "by_price.sql").write_text(f"-- {json.dumps(front)}\n{query}")
+    shop = Shop(spark, tmp_path, gold_models=folder)
+    items: Rows = [(1, line, 7, 1, Decimal("1.50")) for line in range(3)]
+    shop.set("order_items", items[:2])
+    shop.refresh()
+    path = shop.config.silver_path(shop.config.table("order_items"))
+    spark.sql(f"ALTER TABLE delta.`{path}` ALTER COLUMN unit_price TYPE decimal(14,4)")
+    for restarts in (False, True):
+        if restarts:
+            shop.restart()
+        shop.refresh()
+        shop.set("order_items", items)
+        shop.refresh()
+        shop.check()
+    (row,) = shop.stored(models.load_all(folder)[0]).collect()
+    assert tuple(row) == ("1.5000", 3)
+
+
+def test_a_foreign_key_may_have_another_type_than_its_key(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    shutil.copy(MODELS / "customer_value.sql", folder)
+    narrow = {column.name: column.type for column in TABLES[2].columns} | {"customer_id": "integer"}
+    shop = Shop(spark, tmp_path, (*TABLES[:2], table("orders", ("order_id",), narrow), TABLES[3]), folder)
+    at = "2026-03-01 10:00:00"
+    customers: Rows = [(number, "DE", at) for number in (1, 2, 3_000_000_000)]
+    shop.set("customers", customers)
+    for amount in ("1.00", "2.00", "3.00", "4.00"):
+        shop.set("orders", [(1, 1, "paid", Decimal(amount), at), (2, 2, "paid", Decimal("5.00"), at)])
+        if amount == "3.00":
+            shop.set("customers", [(number, "FR", at) for number, *_ in customers])
+        shop.refresh()
+        shop.check()
+
+
 @pytest.fixture
 def by_status(spark: SparkSession, tmp_path: Path) -> Shop:
     """With a model whose partial aggregates are made."""

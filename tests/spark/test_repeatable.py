@@ -75,6 +75,10 @@ def model(query: str, changes: str = "SELECT place FROM {changes}") -> Model:
         ("SELECT place, listagg(place) AS x FROM {sales} GROUP BY place", "listagg(place"),
         ("SELECT place, max_by(id, at) AS x FROM {sales} GROUP BY place", "max_by(id, at)"),
         ("SELECT place, approx_percentile(id, 0.5) AS x FROM {sales} GROUP BY place", "approx_percentile("),
+        (
+            "SELECT place, avg(parts) AS x FROM {sales} GROUP BY place",
+            "avg(parts) adds numbers of type bigint",
+        ),
         ("SELECT place, count(*) AS n FROM {sales} GROUP BY place ORDER BY n LIMIT 3", "LIMIT"),
         ("SELECT place FROM {sales} TABLESAMPLE (10 PERCENT)", "TABLESAMPLE"),
     ],
@@ -101,6 +105,9 @@ def test_a_model_that_could_differ_is_refused(
         "SELECT place, listagg(place) WITHIN GROUP (ORDER BY place) AS x FROM {sales} GROUP BY place",
         "SELECT place, median(units) AS x, approx_count_distinct(id) AS y FROM {sales} GROUP BY place",
         "SELECT place, first(id) OVER (PARTITION BY place ORDER BY at, id) AS x FROM {sales}",
+        "SELECT * FROM (SELECT place, units, price FROM {sales}) PIVOT (sum(price) FOR units IN (1, 2))",
+        "WITH s AS (SELECT * FROM {sales}) SELECT s.place, n FROM s JOIN (VALUES ('a', 1)) AS v (place, n) "
+        "ON s.place = v.place",
         "SELECT DISTINCT place, count_if(units > 1) FILTER (WHERE id > 1) FROM {sales} GROUP BY CUBE (place)",
     ],
 )
@@ -108,6 +115,38 @@ def test_a_model_that_cannot_differ_is_taken(
     spark: SparkSession, current: dict[str, DataFrame], query: str
 ) -> None:
     refuse_unrepeatable(spark, model(query), current)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT place, rate FROM {sales} JOIN <rates> USING (place)",
+        "WITH r AS (SELECT * FROM <rates>) SELECT place, rate FROM {sales} JOIN r USING (place)",
+        "SELECT place FROM {sales} WHERE id IN (SELECT rate FROM <rates>)",
+    ],
+)
+def test_a_model_reads_silver_alone(
+    spark: SparkSession, current: dict[str, DataFrame], tmp_path: Path, query: str
+) -> None:
+    spark.sql("SELECT 'a' AS place, 1 AS rate").write.parquet(str(tmp_path / "rates"))
+    with pytest.raises(ModelError, match="rates is no table of silver, and nothing tells when it changes; "):
+        refuse_unrepeatable(spark, model(query.replace("<rates>", f"parquet.`{tmp_path}/rates`")), current)
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        ("Place", "keys has 'Place', and the query gives place, w, n; write it as it is"),
+        ("w", "the key w is struct<"),
+    ],
+)
+def test_a_key_that_tells_no_rows_apart_is_refused(
+    spark: SparkSession, current: dict[str, DataFrame], key: str, named: str
+) -> None:
+    query = "SELECT place, window(at, '1 hour') AS w, count(*) AS n FROM {sales} GROUP BY 1, 2"
+    windowed = replace(model(query), keys=("place", key))
+    with pytest.raises(ModelError, match=re.escape(named)):
+        refuse_unrepeatable(spark, windowed, current)
 
 
 def test_the_queries_of_changes_are_judged_too(spark: SparkSession, current: dict[str, DataFrame]) -> None:

@@ -70,6 +70,14 @@ def test_the_shops_models_name_their_keys_and_sources() -> None:
     assert all(model.description for model in found.values())
 
 
+FRONT = "-- keys: [a]\n-- changes: {b: 'SELECT a FROM {changes}'}\n"
+
+
+def test_a_brace_that_is_meant_as_such_is_written_twice() -> None:
+    found = models.parse("m", f"{FRONT}SELECT a FROM {{b}} WHERE a RLIKE '[0-9]{{{{4}}}}'")
+    assert found.sources == ("b",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -77,6 +85,22 @@ def test_the_shops_models_name_their_keys_and_sources() -> None:
         ("-- keys: [day]\nSELECT 1", "changes is None"),
         ("-- keys: [a]\n-- changes: {b: x}\nSELECT a FROM {c}", "the query reads ['c'], changes names ['b']"),
         ("-- keys: [\nSELECT 1", "the leading comments are no YAML"),
+        (
+            "-- Revenue by customer\nSELECT 1",
+            "the leading comments are 'Revenue by customer'; write keys and",
+        ),
+        ("-- keys: [no]\nSELECT 1", "keys is [False]; name the key columns as a list, in quotes"),
+        (f"{FRONT}SELECT a FROM {{b}} WHERE a LIKE '{{%'", "the query has {}, which is no table's name"),
+        (
+            f"{FRONT}SELECT a FROM {{b}} WHERE coalesce(a, '{{}}') > ''",
+            "a brace that is meant as such is writ",
+        ),
+        (f"{FRONT}SELECT a FROM {{b}} WHERE a RLIKE '[0-9]{{4}}'", "the query has {4}, which is no table's"),
+        ("-- keys: [a]\n-- changes: {b: 'SELECT {}'}\nSELECT a FROM {b}", "changes of b has {}, which"),
+        (
+            "-- keys: [a]\n-- changes: {changes: x}\nSELECT a FROM {changes}",
+            "rename that table in the source",
+        ),
     ],
 )
 def test_a_wrong_model_is_named(text: str, message: str) -> None:

@@ -209,7 +209,7 @@ class GoldModel:
         self._files: dict[str, DataFile] = {}
         self._keys: dict[str, pa.Table] = {}
         self._incremental: Incremental | None = None
-        self._split_for: dict[str, list[tuple[str, str]]] = {}
+        self._split_for: dict[str, Types] = {}
         self._committed: Versions = {}
 
     def recover(self, silver: Silver) -> None:
@@ -224,6 +224,7 @@ class GoldModel:
         usable = (
             noted.get("model") == self.model.digest
             and noted.get("tables") == self._tables
+            and noted.get("sources") == self._types(silver)
             and set(stored) == set(self.model.sources)
             and all(
                 delta_io.earliest_version(self._spark, self._silver_path(name)) <= version + 1
@@ -233,6 +234,7 @@ class GoldModel:
         self.versions = stored if usable else None
         self._committed = stored
         self._columns = noted.get("columns", {})
+        self._version, self._files, self._keys = -1, {}, {}
         self._split(silver)
         if usable and self._incremental is not None and self._incremental.goes_on_from(stored):
             self.versions = self._incremental.versions
@@ -243,6 +245,9 @@ class GoldModel:
         if versions == before:
             return
         images = self._images(silver, before or {}, versions)
+        if self._types(silver) != self._split_for:
+            self._split(silver)
+            images = None  # what a row gives may follow from a column's type: its text, its hash
         if images is None:
             self._forget_partials()
             self._replace(models.result(self._spark, self.model, self._current(silver)), versions)
@@ -279,14 +284,13 @@ class GoldModel:
             self._incremental.close()
         self._split_for = self._types(silver)
         identity = {"tables": self._tables, "model": self.model.digest}
-        sources = {name: dict(kinds) for name, kinds in self._split_for.items()}
-        self._incremental = Incremental.of(self._spark, self._config, self.model, sources, identity)
+        self._incremental = Incremental.of(self._spark, self._config, self.model, self._split_for, identity)
         if self._incremental is None:
             log.info("gold.%s: is computed anew for the keys that change", self.model.name)
 
-    def _types(self, silver: Silver) -> dict[str, list[tuple[str, str]]]:
-        """The columns of the model's tables, in their order."""
-        return {name: list(silver.types(name).items()) for name in self.model.sources}
+    def _types(self, silver: Silver) -> dict[str, Types]:
+        """The columns of the model's tables."""
+        return {name: silver.types(name) for name in self.model.sources}
 
     def _forget_partials(self) -> None:
         if self._incremental is not None:
@@ -297,8 +301,6 @@ class GoldModel:
 
     def _fold(self, images: Mapping[str, Images], silver: Silver, versions: Versions) -> bool:
         """Folds changes into the partial aggregates; false: there are none that they could be folded into."""
-        if self._types(silver) != self._split_for:
-            self._split(silver)
         found = self._incremental
         if found is None or dict(found.columns) != self._columns:
             return False
@@ -339,7 +341,7 @@ class GoldModel:
             self._replace(everything, versions)
             return
         changed = {name: image.rows for name, image in images.items()}
-        found = models.affected_keys(self._spark, self.model, changed, current).toArrow()
+        found = models.affected_keys(self._spark, self.model, changed, current, self._columns).toArrow()
         keys = frame(self._spark, found)
         self._write(found, models.restricted(everything, keys).coalesce(1).toArrow(), versions)
 
@@ -393,6 +395,7 @@ class GoldModel:
             "silver": dict(versions),
             "tables": self._tables,
             "model": self.model.digest,
+            "sources": self._split_for,
             "columns": self._columns,
         }
 

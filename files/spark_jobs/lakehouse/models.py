@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # whoever only reads the models needs no Spark
     from pyspark.sql import DataFrame, SparkSession
 
 
+_NESTED = ("struct<", "array<", "map<", "variant")
+
+
 class ModelError(NeedsSomebody):
     """A model file that is wrong; the message names the file, the setting and the way out."""
 
@@ -79,14 +82,28 @@ def parse(name: str, text: str) -> Model:
         front = yaml.safe_load("\n".join(line[2:].removeprefix(" ") for line in lines[:end])) or {}
     except yaml.YAMLError as error:
         raise ModelError(f"{name}.sql: the leading comments are no YAML: {error}") from error
+    if not isinstance(front, Mapping):
+        raise ModelError(
+            f"{name}.sql: the leading comments are {str(front)[:60]!r}; write keys and changes there, as "
+            "YAML, and as description what the model tells"
+        )
     keys, changes = front.get("keys"), front.get("changes")
-    if not isinstance(keys, list) or not keys:
-        raise ModelError(f"{name}.sql: keys is {keys!r}; name the key columns as a list")
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+        raise ModelError(
+            f"{name}.sql: keys is {keys!r}; name the key columns as a list, in quotes where needed"
+        )
     if not isinstance(changes, Mapping) or not changes:
         raise ModelError(
             f"{name}.sql: changes is {changes!r}; give each silver table of the query the SELECT of the keys"
         )
-    read = {field for _, field, _, _ in Formatter().parse(query) if field}
+    if "changes" in changes:  # the public.changes of somebody
+        raise ModelError(
+            f"{name}.sql: it reads a table called changes, and {{changes}} are the changed rows of a table; "
+            "rename that table in the source"
+        )
+    read = _tables_of(f"{name}.sql: the query", query)
+    for table, text in changes.items():
+        _tables_of(f"{name}.sql: changes of {table}", str(text))
     if read != set(changes):
         raise ModelError(
             f"{name}.sql: the query reads {sorted(read)}, changes names {sorted(changes)}; make them the same"
@@ -94,15 +111,57 @@ def parse(name: str, text: str) -> Model:
     return Model(name, str(front.get("description", "")), tuple(keys), query, dict(changes))
 
 
+def _tables_of(place: str, query: str) -> set[str]:
+    """The names in braces of a query."""
+    try:
+        parts = list(Formatter().parse(query))
+    except ValueError:
+        parts = [("", "", "", None)]
+    names = {name for _, name, _, _ in parts if name is not None}
+    if wrong := [name for name in names if not name.isidentifier()]:
+        raise ModelError(
+            f"{place} has {{{min(wrong)}}}, which is no table's name; a brace that is meant as such is "
+            "written twice: {{ }}"
+        )
+    return names
+
+
+def refuse_keys(model: Model, columns: Mapping[str, str]) -> None:
+    """Refuses keys by which rows cannot be told apart.
+
+    Args:
+        model: The model.
+        columns: Spark's types of the columns that its query gives.
+
+    Raises:
+        ModelError: The query does not give a key, or of a type whose values cannot be looked up.
+    """
+    for key in model.keys:
+        if key not in columns:
+            raise ModelError(
+                f"{model.name}.sql: keys has {key!r}, and the query gives {', '.join(columns)}; write it as "
+                "it is there"
+            )
+        if columns[key].startswith(_NESTED):
+            raise ModelError(
+                f"{model.name}.sql: the key {key} is {columns[key]}; take a part of it, for instance "
+                "window.start"
+            )
+
+
 def result(spark: SparkSession, model: Model, current: Mapping[str, DataFrame]) -> DataFrame:
     """The whole model, computed from current silver rows."""
     sources: dict[str, Any] = {name: current[name] for name in model.sources}
     rows = spark.sql(model.query, **sources)
-    return rows.dropna(subset=[quoted(name) for name in model.keys])
+    return rows.where(_known(model))
 
 
 def affected_keys(
-    spark: SparkSession, model: Model, images: Mapping[str, DataFrame], current: Mapping[str, DataFrame]
+    spark: SparkSession,
+    model: Model,
+    images: Mapping[str, DataFrame],
+    current: Mapping[str, DataFrame],
+    columns: Mapping[str, str],
 ) -> DataFrame:
     """The keys of the model's rows that may differ from what they were.
 
@@ -111,18 +170,25 @@ def affected_keys(
         model: The model.
         images: Of the silver tables that changed, the changed rows as they were and as they are.
         current: The current rows of all its silver tables.
+        columns: Spark's types of the model's columns: a table may have another one for the same values.
     """
     both: dict[str, Any] = {
         name: current[name].unionByName(images[name]) if name in images else current[name]
         for name in model.sources
     }
-    names = [quoted(name) for name in model.keys]
+    # A value that the model's own type does not hold, it does not have.
+    keys = [f"try_cast({quoted(name)} AS {columns[name]}) AS {quoted(name)}" for name in model.keys]
     found = [
-        spark.sql(model.changes[name], changes=images[name], **both).select(*names)
+        spark.sql(model.changes[name], changes=images[name], **both).selectExpr(*keys)
         for name in model.sources
         if name in images
     ]
-    return reduce(lambda one, other: one.union(other), found).dropna(subset=names).distinct()
+    return reduce(lambda one, other: one.union(other), found).where(_known(model)).distinct()
+
+
+def _known(model: Model) -> str:
+    """The condition of rows that have all keys. NaN is one."""
+    return " AND ".join(f"{quoted(name)} IS NOT NULL" for name in model.keys)
 
 
 def restricted(rows: DataFrame, keys: DataFrame) -> DataFrame:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.models import Model, ModelError
+from lakehouse.models import Model, ModelError, refuse_keys
 
 _CLOCKS = {"CurrentDate", "CurrentTimestamp", "CurrentBatchTimestamp", "LocalTimestamp", "CurrentTime", "Now"}
 _SUMS = {"Sum", "Average"}
 _ORDERLESS = {
     "Count", "CountIf", "Min", "Max", "BoolAnd", "BoolOr", "BitAndAgg", "BitOrAgg", "BitXorAgg",
-    "HyperLogLogPlusPlus", "Percentile", "Median", "PercentileCont", "PercentileDisc",
+    "HyperLogLogPlusPlus", "Percentile", "Median", "PercentileCont", "PercentileDisc", "PivotFirst",
 }  # fmt: skip
 _COLLECTED = {"CollectList", "CollectSet"}
 _SORTING = {"SortArray", "ArraySort", "Size"}
@@ -42,15 +43,29 @@ def refuse_unrepeatable(spark: SparkSession, model: Model, current: Mapping[str,
         current: The current rows of all its silver tables.
 
     Raises:
-        ModelError: It could differ from a full computation.
+        ModelError: It could differ from a full computation, or its keys do not tell its rows apart.
     """
     sources: dict[str, Any] = {name: current[name] for name in model.sources}
     queries = {"the query": spark.sql(model.query, **sources)}
     for name, keys in model.changes.items():
         queries[f"changes of {name}"] = spark.sql(keys, changes=current[name], **sources)
     for place, rows in queries.items():
-        for reason in _reasons(rows._jdf.queryExecution().analyzed()):
+        execution = rows._jdf.queryExecution()
+        for reason in chain(_other_tables(execution.logical()), _reasons(execution.analyzed())):
             raise ModelError(f"{model.name}.sql: in {place}, {reason}")
+    refuse_keys(model, dict(queries["the query"].dtypes))
+
+
+def _other_tables(plan: Any) -> Iterator[str]:
+    """What a query as it was written reads beside silver's tables, which Python gives names of one part."""
+    if _name(plan) == "UnresolvedRelation" and plan.multipartIdentifier().size() > 1:
+        yield (
+            f"{_seq(plan.multipartIdentifier())[-1]} is no table of silver, and nothing tells when it "
+            "changes; capture it (lakehouse_tables), or write its rows into the query: VALUES"
+        )
+    within = _seq(plan.innerChildren()) if _name(plan) == "UnresolvedWith" else []
+    for part in [*_seq(plan.children()), *_seq(plan.subqueries()), *within]:
+        yield from _other_tables(part)
 
 
 def _reasons(plan: Any) -> Iterator[str]:
@@ -112,6 +127,11 @@ def _aggregate(function: Any, above: tuple[Any, ...]) -> Iterator[str]:
     name, parent = _name(function), _name(above[-1]) if above else ""
     if name in _SUMS:
         kind = _seq(function.children())[0].dataType().typeName()
+        if name == "Average" and kind == "long":
+            yield (
+                f"{_shown(function)} adds numbers of type bigint as doubles, and a large sum of such depends "
+                "on the order in which the rows come; cast them to a decimal, for instance decimal(20, 0)"
+            )
         if kind in _FLOATING:
             yield (
                 f"{_shown(function)} adds numbers of type {kind}, and their sum depends on the order in "
