@@ -98,6 +98,7 @@ def needs(source: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], wanted
         *_tables(tables),
         *_own_tables(source, wanted),
         *_privileges(source, wanted),
+        *_row_security(source),
         *_identities(source),
         *_publication(source.get("publication"), wanted),
     ]
@@ -194,6 +195,20 @@ def _privileges(source: Mapping[str, Any], wanted: Wanted) -> Iterator[Need]:
             grants[f"GRANT {', '.join(lacking)} ON {name} TO cdc;"] = None
     if grants:
         yield Need("the role cdc lacks privileges", "\n".join(grants))
+
+
+def _row_security(source: Mapping[str, Any]) -> Iterator[Need]:
+    names = source.get("with_hidden_rows", [])
+    if names:
+        statements = [
+            "ALTER ROLE cdc BYPASSRLS;",
+            "-- That takes a superuser. Without one, policies do, where no RESTRICTIVE one hides rows:",
+            *(f"--   CREATE POLICY lakehouse ON {name} FOR SELECT TO cdc USING (true);" for name in names),
+        ]
+        yield Need(
+            f"row security hides rows of {', '.join(names)} from the role cdc: a snapshot would lack them",
+            "\n".join(statements),
+        )
 
 
 def _identities(source: Mapping[str, Any]) -> Iterator[Need]:

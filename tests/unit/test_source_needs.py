@@ -33,6 +33,7 @@ READY: dict[str, Any] = {
         "cdc.heartbeat": {"usage": True, "privileges": ["SELECT", "INSERT", "UPDATE"]},
         "cdc.offsets": {"usage": True, "privileges": ["SELECT", "INSERT", "DELETE"]},
     },
+    "with_hidden_rows": [],
     "without_identity": [],
     "publication": {
         "is_whole": True,
@@ -107,6 +108,13 @@ def test_of_a_source_that_is_ready_nothing_is_said() -> None:
         (
             but(relations=relations(cdc__heartbeat={"usage": True, "privileges": ["SELECT", "INSERT"]})),
             "GRANT UPDATE ON cdc.heartbeat TO cdc;",
+        ),
+        (
+            but(with_hidden_rows=["public.orders", "sales.visits"]),
+            "ALTER ROLE cdc BYPASSRLS;\n"
+            "-- That takes a superuser. Without one, policies do, where no RESTRICTIVE one hides rows:\n"
+            "--   CREATE POLICY lakehouse ON public.orders FOR SELECT TO cdc USING (true);\n"
+            "--   CREATE POLICY lakehouse ON sales.visits FOR SELECT TO cdc USING (true);",
         ),
         (but(without_identity=["sales.visits_2026"]), "ALTER TABLE sales.visits_2026 REPLICA IDENTITY FULL;"),
         (
