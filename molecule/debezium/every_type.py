@@ -62,6 +62,7 @@ MASKED = {
     "m_varchar": ("'ada@example.org'", "ada@example.org", 20),
     "m_char": ("'ab'", "ab".ljust(24), 24),
     "m_long": (f"'{LONG}'", LONG, 64),
+    "m{x}|+": ("'Ada'", "Ada", 64),
 }
 WRITTEN = {name: value for name, (value, *_) in (ROW | MASKED).items()}
 
@@ -78,7 +79,7 @@ def main() -> None:
     connection = psycopg2.connect(host=host, dbname="shop", user="shop_app", password=password)
     connection.autocommit = True
     cursor = connection.cursor()
-    columns, values = ", ".join(WRITTEN), ", ".join(WRITTEN.values())
+    columns, values = ", ".join(f'"{name}"' for name in WRITTEN), ", ".join(WRITTEN.values())
     cursor.execute("TRUNCATE every_type")
     cursor.execute(f"INSERT INTO every_type (id, {columns}) VALUES (1, {values})")  # noqa: S608
     assert verified(host, password, salt) == masks
@@ -124,7 +125,7 @@ def verified(host: str, password: str, salt: str) -> dict[str, str | None]:
     """What verify computes in the source for the masked columns."""
     settings = {"host": host, "dbname": "shop", "user": "shop_app", "password": password}
     with closing(Source(settings, "lakehouse", salt)) as source:
-        table = source.table("public.every_type", ["secret"], list(MASKED))
+        table = source.table("public.every_type", ["secret", "c[1], $ (é)"], list(MASKED))
         with source.cut() as cut:
             (row,) = cut.reader(table, list(MASKED)).rows(["1:1"])["1:1"]
     return dict(zip(MASKED, row, strict=True))

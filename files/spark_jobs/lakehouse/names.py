@@ -34,17 +34,17 @@ def check_columns(table: str, columns: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     for name in columns:
         twin = seen.setdefault(name.lower(), name)
+        way = f"Rename it in the source, or leave it out: exclude: [{json.dumps(name, ensure_ascii=False)}]"
         if name.lower() in RESERVED:
             fault = "is a name that silver's tables have for their own"
         elif found := [sign for sign in _NOT_IN_DELTA if sign in name]:
             fault = f"has {found[0]!r} in its name, which Delta's columns cannot"
         elif twin != name:
             fault = f"differs from {twin} in upper and lower case alone, which Spark does not tell apart"
+            way = "Rename one of them in the source"
         else:
             continue
-        raise WrongName(
-            f"{table}: its column {name} {fault}. Rename it in the source, or leave it out: exclude: [{name}]"
-        )
+        raise WrongName(f"{table}: its column {name} {fault}. {way}")
 
 
 def check_tracked(table: str, tracked: Iterable[str], columns: Collection[str]) -> None:
