@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import deliveries
 import pytest
 from deliveries import TABLE
-from lakehouse import requests
+from lakehouse import requests, silver
 from lakehouse.config import Column
 from lakehouse.delta_log import TableLog
 from oracle import history
@@ -39,6 +41,13 @@ def ask(lake: Lake, request: str, content: object) -> None:
     requests.fulfil(lake.spark, lake.config)
     assert not (lake.config.state / request).exists()
     lake.restart()
+
+
+def told(lake: Lake) -> Any:
+    """What an erasure came to."""
+    file = lake.config.state / requests.ERASED
+    assert file.stat().st_mode & 0o777 == 0o600
+    return json.loads(file.read_text())
 
 
 def bronze(lake: Lake) -> list[dict[str, object]]:
@@ -110,6 +119,7 @@ def test_an_erased_row_is_nowhere_and_no_offset_is_missing(lake: Lake, key: int 
     lake.write_records([deliveries.record(5, {"id": 2}, f"{{bad {secret}".encode())])
     assert lake.step()
     ask(lake, requests.ERASE, {"public.things": [{"id": key}]})
+    assert told(lake) == {"public.things": [True]}
     assert lake.step()
     assert lake.versions() == history([event for event in events if event.key != 2])
     rows = bronze(lake)
@@ -119,3 +129,61 @@ def test_an_erased_row_is_nowhere_and_no_offset_is_missing(lake: Lake, key: int 
     assert [row["offset"] for row in rows if row["key"] is None] == [1, 3, 5]
     with pytest.raises(Exception, match="append"):
         lake.spark.sql(f"DELETE FROM delta.`{lake.config.bronze_path}`")
+
+
+def test_of_which_rows_there_was_nothing_is_told(lake: Lake) -> None:
+    lake.write_bronze(EVENTS)
+    assert lake.step()
+    ask(lake, requests.ERASE, {"public.things": [{"id": 17}, {"id": 2}, {"id": 99}]})
+    assert told(lake) == {"public.things": [False, True, False]}
+    assert lake.step()
+    assert lake.versions() == history([event for event in EVENTS if event.key != 2])
+
+
+def test_who_dies_on_the_way_tells_what_there_was_before(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.write_bronze(EVENTS)
+    assert lake.step()
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(silver, "empty", Mock(side_effect=KeyboardInterrupt))
+        ask(lake, requests.ERASE, {"public.things": [{"id": 17}, {"id": 2}]})
+    ask(lake, requests.ERASE, {"public.things": [{"id": 17}, {"id": 2}]})
+    assert told(lake) == {"public.things": [False, True]}
+    assert lake.step()
+    assert lake.versions() == history([event for event in EVENTS if event.key != 2])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"public.things": [{"id": 1}, {"number": 1}]}, "its key is id; a row's columns are number"),
+        (
+            {"public.things": [{"id": 1}, {"id": 1, "status": "a"}]},
+            "its key is id; a row's columns are id, st",
+        ),
+        (
+            {"public.things": [{"id": 1}, {"id": "the first"}]},
+            "has other values than its key id (bigint) can",
+        ),
+        ({"public.things": [{"id": None}]}, "has other values than its key id (bigint) can have"),
+        ({"public.things": [{"id": 1}], "public.gone": [{"id": 1}]}, "the pipeline has no table public.gone"),
+        ({"public.things": {"id": 1}}, "the request has no lists of keys by table"),
+    ],
+)
+def test_a_bad_erasure_is_told_and_changes_nothing(lake: Lake, content: object, said: str) -> None:
+    lake.write_bronze(EVENTS)
+    assert lake.step()
+    ask(lake, requests.ERASE, content)
+    assert said in told(lake)["error"]
+    assert lake.step()
+    assert lake.versions() == history(EVENTS)
+    assert not [row for row in bronze(lake) if row["key"] is None]
+
+
+def test_a_key_that_silver_does_not_have_yet_is_told(lake: Lake) -> None:
+    """The primary key was changed after the request."""
+    lake.write_bronze(EVENTS)
+    assert lake.step()
+    anew = replace(TABLE, key=("number",), columns=(*TABLE.columns, Column("number", "bigint")))
+    lake.use(replace(lake.config, tables=(anew,)))
+    ask(lake, requests.ERASE, {"public.things": [{"number": 1}]})
+    assert "public.things: silver has no number" in told(lake)["error"]

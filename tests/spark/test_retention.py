@@ -134,6 +134,7 @@ def test_an_erased_row_is_gone_from_the_history_that_bronze_has_no_events_of(lak
     a_day_each(lake, EVENTS)
     retention.trim(lake.spark, lake.config, 2.5)
     ask(lake, requests.ERASE, {"public.things": [{"id": 2}]})
+    assert json.loads((lake.config.state / requests.ERASED).read_text()) == {"public.things": [True]}
     assert lake.step()
     assert lake.versions() == [version for version in history(EVENTS) if version.key != 2]
 

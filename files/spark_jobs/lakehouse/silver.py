@@ -110,17 +110,31 @@ def fits(table: Table, stored: TableLog, numbers: Mapping[str, int] = MappingPro
     return True
 
 
+def known(spark: SparkSession, config: Config, table: Table, keys: Collection[Key]) -> set[Key]:
+    """Those of some rows that have versions."""
+    rows, same = _rows(spark, config, table, keys)
+    versions = spark.read.format("delta").load(config.silver_path(table)).alias("target")
+    found = versions.join(rows.alias("batch"), F.expr(same), "left_semi").select(*map(quoted, table.key))
+    there = found.toArrow()
+    return set(zip(*(values.from_arrow(there[name]) for name in table.key), strict=True))
+
+
 def delete(spark: SparkSession, config: Config, table: Table, keys: Collection[Key]) -> None:
     """Deletes every version of some rows; it has to be emptied then, which brings back what bronze has."""
-    path = config.silver_path(table)
-    kinds = columns.business(TableLog(spark, path).columns)
-    by_column = zip(*keys, strict=True) if keys else ([] for _ in table.key)
+    rows, same = _rows(spark, config, table, keys)
+    delta_io.merge(spark, config.silver_path(table), rows, same, "WHEN MATCHED THEN DELETE")
+
+
+def _rows(spark: SparkSession, config: Config, table: Table, keys: Collection[Key]) -> tuple[DataFrame, str]:
+    """Keys as a batch, and the condition by which versions in the target are of these rows."""
+    kinds = columns.business(TableLog(spark, config.silver_path(table)).columns)
+    by_column = zip(*{*keys}, strict=True) if keys else ([] for _ in table.key)
     told = {
         name: values.to_arrow(list(column), values.arrow_type(kinds[name]))
         for name, column in zip(table.key, by_column, strict=True)
     }
     same = " AND ".join(f"target.{quoted(name)} = batch.{quoted(name)}" for name in told)
-    delta_io.merge(spark, path, frame(spark, pa.table(told)), same, "WHEN MATCHED THEN DELETE")
+    return frame(spark, pa.table(told)), same
 
 
 def _with_stats(table: Table) -> list[str]:
