@@ -13,6 +13,7 @@ R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
 ALLOWED: dict[str, str] = {
     "no Chromium on this machine": "where the package chromium is installed",
     "the lab was there before": "where it and its data are not: the tests bring it up",
+    "PostgreSQL 15 is not installed": "where the package postgresql-15 is",
     "npm is not installed": "where Node.js 20 or newer is: `make test-all` checks the stand-in for Metabase",
     "the vendor's API description is not there": "where CDC_METABASE_CONTRACTS names its folder",
 }
