@@ -162,6 +162,12 @@ def test_erased_rows_are_nowhere(lab: Lab) -> None:
     assert history(lab, product) == []
     told = lab.sql("select count(*) as events from bronze.change_events where value like '%A secret name%'")
     assert told == [{"events": "0"}]
+    never = 2_000_000_000
+    keys = [{"product_id": never}, {"product_id": product}]
+    missed = lab.playbook("erase", "-e", json.dumps({"erase_rows": {"public.products": keys}}), check=False)
+    assert missed.returncode
+    said = " ".join(missed.stdout.split())
+    assert "The lakehouse has nothing of public.products" in said and str(never) in said
     assert "no difference" in lab.make("verify").stdout
 
 

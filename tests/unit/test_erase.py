@@ -220,3 +220,86 @@ def test_what_cannot_be_erased_is_refused(
     output, found = ask(tmp_path, source, "order.items", ["id"], {"id": value})
     assert found is None
     assert said in " ".join(output.split())
+
+
+TABLE, SEVENTEEN, NINE = "public.customers", {"customer_id": "17"}, {"customer_id": "9"}
+
+
+def erase(folder: Path, answer: Any, failing: bool = False) -> tuple[bool, str]:
+    """Do what erase.yml does with the pipeline, in a folder; whether it went well, and its output.
+
+    Args:
+        folder: The jobs' own.
+        answer: What the jobs tell of it.
+        failing: Whether gold is not there in time.
+    """
+    jobs = "import pathlib, sys; pathlib.Path('erased.json').write_text(sys.argv[1]); "
+    jobs += "pathlib.Path('erase.json').unlink()"
+    argv = [sys.executable, "-c", jobs, json.dumps(answer)]
+    instead: dict[str, dict[str, Any]] = {
+        "systemd_service": {"command": {"argv": argv, "chdir": str(folder)}},
+        "include_tasks": {"fail": {"msg": "gold is late"}} if failing else {"meta": "noop"},
+    }
+    tasks = yaml.safe_load((ROOT / "roles/pipeline/tasks/request.yml").read_text())
+    for task in tasks:
+        for module in [name for name in task if name.removeprefix("ansible.builtin.") in instead]:
+            del task[module]
+            task.update(instead[module.removeprefix("ansible.builtin.")])
+        for user in ("owner", "group"):
+            task.get("ansible.builtin.copy", {}).pop(user, None)
+    last = yaml.safe_load((ROOT / "playbooks/erase.yml").read_text())[2]["tasks"][-1]
+    (role,) = last["block"]
+    last["block"] = [{"vars": role["vars"], "block": tasks}]
+    rows: dict[str, Any] = {TABLE: [{"customer_id": 17}, {"customer_id": 9}]}
+    found = [
+        {"item": [{"key": TABLE}, asked], "query_result": [{"key": told}]}
+        for asked, told in zip(rows[TABLE], (SEVENTEEN, NINE), strict=True)
+    ]
+    done = play(
+        folder,
+        [last],
+        __pipeline_state=str(folder),
+        __pipeline_erased=str(folder / "erased.json"),
+        pipeline_catch_up_timeout=20,
+        erase_rows=rows,
+        erase_found={"results": found},
+    )
+    return done.returncode == 0, " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "failing", "said"),
+    [
+        ({TABLE: [True, True]}, False, None),
+        (
+            {TABLE: [True, False]},
+            False,
+            "has nothing of public.customers {'customer_id': 9}, or not any more",
+        ),
+        ({TABLE: [True, False]}, True, "has nothing of public.customers {'customer_id': 9}, or not any more"),
+        ({"error": "its key is id"}, False, "The pipeline has erased nothing: its key is id."),
+    ],
+)
+def test_what_the_jobs_tell_is_told(tmp_path: Path, answer: Any, failing: bool, said: str | None) -> None:
+    (tmp_path / "erased.json").write_text("of another one")
+    went_well, output = erase(tmp_path, answer, failing)
+    assert went_well == (said is None), output
+    assert said is None or said in output
+    assert ("gold is late" in output) == failing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("older", [[SEVENTEEN, NINE], [SEVENTEEN]])
+def test_another_request_that_is_not_done_is_not_replaced(
+    tmp_path: Path, older: list[dict[str, str]]
+) -> None:
+    """The same one goes on, with what it had told already."""
+    (tmp_path / "erase.json").write_text(json.dumps({TABLE: older}))
+    (tmp_path / "erased.json").write_text("told")
+    went_well, output = erase(tmp_path, {TABLE: [True, True]})
+    assert went_well == (older == [SEVENTEEN, NINE]), output
+    if not went_well:
+        assert "was asked for another erase before" in output
+        assert json.loads((tmp_path / "erase.json").read_text()) == {TABLE: older}
+        assert (tmp_path / "erased.json").read_text() == "told"
