@@ -161,10 +161,10 @@ def _role(source: Mapping[str, Any]) -> Iterator[Need]:
 def _tables(tables: Sequence[Mapping[str, Any]]) -> Iterator[Need]:
     for table in tables:
         name = table["name"]
-        if not table["is_table"]:
+        if table["why_not"]:
             yield Need(
-                f"{name} is no table, or a partition of one",
-                "-- Create it, name the partitioned table, or remove the entry from lakehouse_tables.",
+                f"{name} {table['why_not']['what']}",
+                f"-- {table['why_not']['way_out']}, or remove the entry from lakehouse_tables.",
             )
         elif not table["key"]:
             yield Need(

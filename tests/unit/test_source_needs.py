@@ -43,8 +43,8 @@ READY: dict[str, Any] = {
     },
 }
 TABLES: list[dict[str, Any]] = [
-    {"name": "public.orders", "is_table": True, "key": ["order_id"]},
-    {"name": "sales.visits", "is_table": True, "key": ["visitor", "day"]},
+    {"name": "public.orders", "why_not": None, "key": ["order_id"]},
+    {"name": "sales.visits", "why_not": None, "key": ["visitor", "day"]},
 ]
 
 
@@ -161,13 +161,20 @@ def test_tables_that_cannot_be_captured_are_named_with_the_ways_out() -> None:
     message = said(
         READY,
         [
-            {"name": "public.orders", "is_table": True, "key": []},
-            {"name": "sales.visits", "is_table": False, "key": []},
+            {"name": "public.orders", "why_not": None, "key": []},
+            {
+                "name": "sales.visits",
+                "why_not": {"what": "is a partition", "way_out": "Name its root"},
+                "key": [],
+            },
         ],
     )
     assert "public.orders has no primary key" in message
     assert "ALTER TABLE public.orders ADD PRIMARY KEY (...); or remove the entry" in message
-    assert "sales.visits is no table, or a partition of one" in message
+    assert (
+        "-- sales.visits is a partition\n-- Name its root, or remove the entry from lakehouse_tables."
+        in message
+    )
 
 
 def test_a_source_that_does_not_answer_is_told_nothing_to_run() -> None:
