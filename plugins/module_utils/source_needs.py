@@ -60,7 +60,7 @@ class Need:
 def needs_of_a_stranger(wanted: Wanted, error: str) -> list[Need]:
     """All that a source needs, when it cannot be asked because the role cdc does not get in."""
     error = " ".join(error.split())
-    if UNREACHABLE.search(error):
+    if _is_unreachable(error):
         way = "lakehouse_source_address, lakehouse_source_port, listen_addresses, firewalls"
         return [Need(f"it cannot be reached: {error}", f"-- Look at {way}.")]
     login = Need(
@@ -112,6 +112,12 @@ def message(missing: Sequence[Need], where: str) -> str:
         "Run this as its owner, then try again:"
     )
     return "\n".join([head, *(f"\n-- {need.what}\n{need.sql}" for need in missing)])
+
+
+def _is_unreachable(error: str) -> bool:
+    # libpq tries each address of the host, and tells of each.
+    attempts = [attempt for attempt in error.split("connection to server ") if attempt]
+    return all(UNREACHABLE.search(attempt) and "FATAL:" not in attempt for attempt in attempts)
 
 
 def _settings(source: Mapping[str, Any], wanted: Wanted) -> Iterator[Need]:

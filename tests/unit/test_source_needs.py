@@ -177,13 +177,35 @@ def test_tables_that_cannot_be_captured_are_named_with_the_ways_out() -> None:
     )
 
 
-def test_a_source_that_does_not_answer_is_told_nothing_to_run() -> None:
-    message = said(
-        {}, [], 'connection to server at "db", port 5432 failed: Connection refused\n\tIs the server running'
-    )
-    assert "it cannot be reached: connection to server" in message
+REFUSED = (
+    'connection to server at "db" (10.0.0.1), port 5432 failed: Connection refused\n'
+    "\tIs the server running on that host and accepting TCP/IP connections?\n"
+)
+SLOW = 'connection to server at "db" (10.0.0.2), port 5432 failed: timeout expired\n'
+UNKNOWN = 'could not translate host name "db" to address: Name or service not known\n'
+
+
+@pytest.mark.parametrize("error", [REFUSED, SLOW, UNKNOWN, REFUSED + SLOW])
+def test_a_source_that_does_not_answer_is_told_nothing_to_run(error: str) -> None:
+    message = said({}, [], error)
+    assert f"it cannot be reached: {error[:20]}" in message
     assert "lakehouse_source_address" in message
     assert ";" not in message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        'FATAL:  password authentication failed for user "cdc"',
+        "FATAL:  canceling authentication due to timeout",
+        "server does not support SSL, but SSL was required",
+    ],
+)
+@pytest.mark.parametrize("before", ["", REFUSED])
+def test_a_source_that_answers_at_one_address_is_reached(answer: str, before: str) -> None:
+    error = f'{before}connection to server at "db" (10.0.0.3), port 5432 failed: {answer}\n'
+    assert "the role cdc cannot log in: connection to server" in said({}, [], error)
+    assert "the role cdc cannot log in: connection to server" in said({}, [], error + SLOW)
 
 
 def test_without_a_login_everything_is_listed() -> None:
