@@ -67,10 +67,11 @@ def needs_of_a_stranger(wanted: Wanted, error: str) -> list[Need]:
         f"the role cdc cannot log in: {error}",
         "-- ALTER ROLE, where there is one.\n"
         "CREATE ROLE cdc LOGIN REPLICATION PASSWORD '<lakehouse_secret_postgres_cdc>';\n"
-        f"GRANT CONNECT ON DATABASE {wanted.database} TO cdc;\n"
+        f'GRANT CONNECT ON DATABASE "{wanted.database}" TO cdc;\n'
         "-- It comes over TLS (ssl = on) from the hosts of Debezium and the pipeline: pg_hba.conf allows it.",
     )
-    rest = needs({"replicates": True, "without_identity": wanted.tables}, [], wanted)
+    tables = [_quoted(name) for name in wanted.tables]
+    rest = needs({"replicates": True, "without_identity": tables}, [], wanted)
     return [
         login,
         Need("what else it has of the following is not known", "-- Leave out what is there."),
@@ -112,6 +113,11 @@ def message(missing: Sequence[Need], where: str) -> str:
         "Run this as its owner, then try again:"
     )
     return "\n".join([head, *(f"\n-- {need.what}\n{need.sql}" for need in missing)])
+
+
+def _quoted(name: str) -> str:
+    # A schema may be called `order`. The names are checked to have no quotes.
+    return ".".join(f'"{part}"' for part in name.split("."))
 
 
 def _is_unreachable(error: str) -> bool:
@@ -175,7 +181,8 @@ def _tables(tables: Sequence[Mapping[str, Any]]) -> Iterator[Need]:
         elif not table["key"]:
             yield Need(
                 f"{name} has no primary key: its changes could not be told apart",
-                f"-- ALTER TABLE {name} ADD PRIMARY KEY (...); or remove the entry from lakehouse_tables.",
+                f"-- ALTER TABLE {_quoted(name)} ADD PRIMARY KEY (...); or remove the entry "
+                "from lakehouse_tables.",
             )
 
 
@@ -195,10 +202,10 @@ def _privileges(source: Mapping[str, Any], wanted: Wanted) -> Iterator[Need]:
         schema, _, _ = name.partition(".")
         known = relations.get(name, {"usage": False, "privileges": []})
         if not known["usage"]:
-            grants[f"GRANT USAGE ON SCHEMA {schema} TO cdc;"] = None
+            grants[f'GRANT USAGE ON SCHEMA "{schema}" TO cdc;'] = None
         lacking = [privilege for privilege in privileges if privilege not in known["privileges"]]
         if lacking:
-            grants[f"GRANT {', '.join(lacking)} ON {name} TO cdc;"] = None
+            grants[f"GRANT {', '.join(lacking)} ON {_quoted(name)} TO cdc;"] = None
     if grants:
         yield Need("the role cdc lacks privileges", "\n".join(grants))
 
@@ -206,10 +213,11 @@ def _privileges(source: Mapping[str, Any], wanted: Wanted) -> Iterator[Need]:
 def _row_security(source: Mapping[str, Any]) -> Iterator[Need]:
     names = source.get("with_hidden_rows", [])
     if names:
+        policy = "CREATE POLICY lakehouse ON {} FOR SELECT TO cdc USING (true);"
         statements = [
             "ALTER ROLE cdc BYPASSRLS;",
             "-- That takes a superuser. Without one, policies do, where no RESTRICTIVE one hides rows:",
-            *(f"--   CREATE POLICY lakehouse ON {name} FOR SELECT TO cdc USING (true);" for name in names),
+            *(f"--   {policy.format(_quoted(name))}" for name in names),
         ]
         yield Need(
             f"row security hides rows of {', '.join(names)} from the role cdc: a snapshot would lack them",
@@ -229,7 +237,8 @@ def _identities(source: Mapping[str, Any]) -> Iterator[Need]:
 def _publication(publication: Mapping[str, Any] | None, wanted: Wanted) -> Iterator[Need]:
     options = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
     tables = sorted({*wanted.tables, HEARTBEAT})
-    create = f"CREATE PUBLICATION lakehouse FOR TABLE {', '.join(tables)} WITH ({options});"
+    listed = ", ".join(_quoted(name) for name in tables)
+    create = f"CREATE PUBLICATION lakehouse FOR TABLE {listed} WITH ({options});"
     if not publication:
         yield Need("there is no publication 'lakehouse'", create)
     elif publication["all_tables"]:
@@ -243,7 +252,7 @@ def _publication(publication: Mapping[str, Any] | None, wanted: Wanted) -> Itera
         if publication["schemas"] or sorted(publication["tables"]) != tables:
             yield Need(
                 f"the publication 'lakehouse' has {', '.join(publication['tables']) or 'no table'}",
-                f"ALTER PUBLICATION lakehouse SET TABLE {', '.join(tables)};",
+                f"ALTER PUBLICATION lakehouse SET TABLE {listed};",
             )
 
 

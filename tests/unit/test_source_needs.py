@@ -103,23 +103,23 @@ def test_of_a_source_that_is_ready_nothing_is_said() -> None:
         ),
         (
             but(relations=relations(sales__visits={"usage": False, "privileges": []})),
-            "GRANT USAGE ON SCHEMA sales TO cdc;\nGRANT SELECT ON sales.visits TO cdc;",
+            'GRANT USAGE ON SCHEMA "sales" TO cdc;\nGRANT SELECT ON "sales"."visits" TO cdc;',
         ),
         (
             but(relations=relations(cdc__heartbeat={"usage": True, "privileges": ["SELECT", "INSERT"]})),
-            "GRANT UPDATE ON cdc.heartbeat TO cdc;",
+            'GRANT UPDATE ON "cdc"."heartbeat" TO cdc;',
         ),
         (
             but(with_hidden_rows=["public.orders", "sales.visits"]),
             "ALTER ROLE cdc BYPASSRLS;\n"
             "-- That takes a superuser. Without one, policies do, where no RESTRICTIVE one hides rows:\n"
-            "--   CREATE POLICY lakehouse ON public.orders FOR SELECT TO cdc USING (true);\n"
-            "--   CREATE POLICY lakehouse ON sales.visits FOR SELECT TO cdc USING (true);",
+            '--   CREATE POLICY lakehouse ON "public"."orders" FOR SELECT TO cdc USING (true);\n'
+            '--   CREATE POLICY lakehouse ON "sales"."visits" FOR SELECT TO cdc USING (true);',
         ),
         (but(without_identity=["sales.visits_2026"]), "ALTER TABLE sales.visits_2026 REPLICA IDENTITY FULL;"),
         (
             but(publication=None),
-            "CREATE PUBLICATION lakehouse FOR TABLE cdc.heartbeat, public.orders, sales.visits "
+            'CREATE PUBLICATION lakehouse FOR TABLE "cdc"."heartbeat", "public"."orders", "sales"."visits" '
             "WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);",
         ),
         (
@@ -130,7 +130,8 @@ def test_of_a_source_that_is_ready_nothing_is_said() -> None:
         *(
             (
                 but(publication={**READY["publication"], **wrong}),
-                "ALTER PUBLICATION lakehouse SET TABLE cdc.heartbeat, public.orders, sales.visits;",
+                "ALTER PUBLICATION lakehouse SET TABLE "
+                '"cdc"."heartbeat", "public"."orders", "sales"."visits";',
             )
             for wrong in (
                 {"tables": ["public.orders", "sales.visits"]},
@@ -170,7 +171,7 @@ def test_tables_that_cannot_be_captured_are_named_with_the_ways_out() -> None:
         ],
     )
     assert "public.orders has no primary key" in message
-    assert "ALTER TABLE public.orders ADD PRIMARY KEY (...); or remove the entry" in message
+    assert 'ALTER TABLE "public"."orders" ADD PRIMARY KEY (...); or remove the entry' in message
     assert (
         "-- sales.visits is a partition\n-- Name its root, or remove the entry from lakehouse_tables."
         in message
@@ -213,16 +214,17 @@ def test_without_a_login_everything_is_listed() -> None:
     assert 'the role cdc cannot log in: FATAL: password authentication failed for user "cdc"\n' in message
     for statement in (
         "CREATE ROLE cdc LOGIN REPLICATION PASSWORD '<lakehouse_secret_postgres_cdc>';",
-        "GRANT CONNECT ON DATABASE shop TO cdc;",
+        'GRANT CONNECT ON DATABASE "shop" TO cdc;',
         "ALTER SYSTEM SET wal_level = 'logical'; -- takes a restart",
         "ALTER SYSTEM SET max_slot_wal_keep_size = '4GB'; SELECT pg_reload_conf();",
         "CREATE TABLE IF NOT EXISTS cdc.heartbeat (…);",
-        "GRANT USAGE ON SCHEMA sales TO cdc;",
-        "GRANT SELECT ON sales.visits TO cdc;",
-        "GRANT SELECT, INSERT, DELETE ON cdc.offsets TO cdc;",
-        "ALTER TABLE public.orders REPLICA IDENTITY FULL;",
+        'GRANT USAGE ON SCHEMA "sales" TO cdc;',
+        'GRANT SELECT ON "sales"."visits" TO cdc;',
+        'GRANT SELECT, INSERT, DELETE ON "cdc"."offsets" TO cdc;',
+        'ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;',
     ):
         assert f"\n{statement}\n" in message
     assert (
-        "\nCREATE PUBLICATION lakehouse FOR TABLE cdc.heartbeat, public.orders, sales.visits WITH" in message
+        '\nCREATE PUBLICATION lakehouse FOR TABLE "cdc"."heartbeat", "public"."orders", "sales"."visits" WITH'
+        in message
     )
