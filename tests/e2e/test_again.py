@@ -229,6 +229,7 @@ def traffic(lab: Lab, statement: str) -> Iterator[None]:
 EVERY_TYPE = (
     (ROOT / "molecule/debezium/every_type.sql").read_text(encoding="utf-8").partition("CREATE TABLE visits")
 )
+NO_NAMES = ["c[1], $ (é)", "m{x}|+"]  # which columns of Delta cannot have
 EDGES = """
 insert into every_type (id) values (1);
 insert into every_type (
@@ -262,7 +263,7 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
         {"name": f"public.{name}"} for name in ("customers", "products", "orders", "order_items")
     ]
     tables.append({"name": "public.parcels", "mask": ["recipient"]})
-    tables.append({"name": "public.every_type", "exclude": ["secret"]})
+    tables.append({"name": "public.every_type", "exclude": ["secret", *NO_NAMES]})
     with traffic(lab, "update parcels set weight = weight + 1 where number = 2"):
         lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
     current = "select carrier, number, weight from silver.parcels where number = 1 order by carrier"
@@ -286,7 +287,7 @@ def test_a_table_that_is_added_brings_the_rows_that_it_has(lab: Lab) -> None:
     )
     assert [row["digits"] for row in hashed] == ["64", "0"]
     assert "no difference" in lab.playbook("verify", "-e", json.dumps({"lakehouse_tables": tables})).stdout
-    tables[-2:] = [{"name": "public.parcels"}, {"name": "public.every_type"}]
+    tables[-2:] = [{"name": "public.parcels"}, {"name": "public.every_type", "exclude": NO_NAMES}]
     lab.playbook("site", "-e", json.dumps({"lakehouse_tables": tables}))
     clear = "select 1 from silver.parcels where recipient = 'Ada'"
     eventually("the rows of which nothing is masked any more", lambda: lab.sql(clear))
