@@ -17,14 +17,20 @@ wide_and_narrow = pytest.mark.parametrize("size", ["1440,900", "500,900"], ids=[
 
 
 def opened(file: Path, size: str, scheme: str) -> str:
-    """What the browser made of the page. Fails when the page wrote to the console, where errors go."""
+    """What the browser made of the page. Fails when the page wrote to the console, where errors go.
+
+    One warning of Plotly's is none to us: where the labels of an axis go back and forth between two widths of
+    the margin it stays with the last, and the chart is whole. Whether they do depends on the numbers.
+    """
     assert CHROMIUM
     words = [
         *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
         *("--virtual-time-budget=20000", "--dump-dom", f"--window-size={size}", scheme, file.as_uri()),
     ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
-    assert re.findall(r".*CONSOLE.*", done.stderr) == []
+    written = re.findall(r".*CONSOLE.*", done.stderr)
+    if unexpected := [line for line in written if "Too many auto-margin redraws" not in line]:
+        pytest.fail("\n".join(unexpected))
     return done.stdout
 
 

@@ -46,7 +46,7 @@ def test_too_little_memory(lab: Lab) -> None:
 
 def test_a_schedule_that_is_none(lab: Lab) -> None:
     for schedule in ("sometimes", "06:00 Europe/Berlin"):
-        said = refused(lab, "-e", f"lakehouse_schedule={schedule}", playbook="site")
+        said = refused(lab, "-e", json.dumps({"lakehouse_schedule": schedule}), playbook="site")
         assert f"lakehouse_schedule is '{schedule}'" in said
     assert "*:0/15" in said
 

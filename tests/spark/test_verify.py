@@ -97,7 +97,7 @@ def said(findings: list[Finding]) -> dict[str, int]:
 
 
 class TestBronze:
-    extents: ClassVar = {(TOPIC, 0): Extent(0, 4)}
+    extents: ClassVar = {(TOPIC, 0): Extent(0, 4, "e1")}
 
     def test_each_offset_once(self, spark: SparkSession, run_sql: RunSql) -> None:
         store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in range(4)])
@@ -115,35 +115,49 @@ class TestBronze:
         [
             ((0, 3), 2, "cdc.public.orders-0 offsets 1 to 2"),
             ((2, 3), 2, "cdc.public.orders-0 offsets 0 to 1"),
+            ((0, 1), 2, "cdc.public.orders-0 offsets 2 to 3"),
+            ((0, 1, 2), 1, "cdc.public.orders-0 offset 3"),
             ((), 4, "cdc.public.orders-0 offsets 0 to 3"),
         ],
     )
+    @pytest.mark.parametrize("begin", [0, 4], ids=["Kafka has all", "Kafka has nothing any more"])
     def test_a_lost_row_is_named(
-        self, spark: SparkSession, run_sql: RunSql, held: tuple[int, ...], lost: int, example: str
+        self, spark: SparkSession, run_sql: RunSql, held: tuple[int, ...], lost: int, example: str, begin: int
     ) -> None:
         store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in held])
-        once, complete = bronze.check(run_sql, self.extents)[1]
+        once, complete = bronze.check(run_sql, {(TOPIC, 0): Extent(begin, 4, "e1")})[1]
         assert (complete.differences, complete.examples) == (lost, [example])
         assert once.differences == 0
 
-    def test_what_kafka_has_dropped_is_not_missed(self, spark: SparkSession, run_sql: RunSql) -> None:
-        store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in (2, 3)])
-        assert said(bronze.check(run_sql, {(TOPIC, 0): Extent(2, 4)})[1]) == {}
+    def test_a_topic_without_events_misses_none(self, spark: SparkSession, run_sql: RunSql) -> None:
+        store(spark, "bronze.change_events", EVENTS, [])
+        assert said(bronze.check(run_sql, {(TOPIC, 0): Extent(0, 0, "e1")})[1]) == {}
 
-    def test_bronze_has_passed_an_end_once_it_holds_the_record_before_it(
+    def test_what_was_trimmed_and_kafka_has_dropped_is_not_missed(
         self, spark: SparkSession, run_sql: RunSql
     ) -> None:
-        store(spark, "bronze.change_events", EVENTS, [event(offset) for offset in range(4)])
-        assert bronze.has_passed(run_sql, self.extents)
-        assert not bronze.has_passed(run_sql, {(TOPIC, 0): Extent(0, 5)})
-        assert bronze.has_passed(run_sql, {**self.extents, ("cdc.public.empty", 0): Extent(0, 0)})
+        old = [event(1, epoch="1/s/1/topic"), event(2, epoch="1/s/1/topic")]
+        store(spark, "bronze.change_events", EVENTS, [*old, event(5, epoch="2/s/2/topic")])
+        spark.sql(f"alter view bronze.change_events set tblproperties ('{bronze.TRIMMED}' = '1')")
+        assert said(bronze.check(run_sql, {(TOPIC, 0): Extent(5, 6, "topic")})[1]) == {}
+        (_, complete) = bronze.check(run_sql, {(TOPIC, 0): Extent(6, 7, "topic")})[1]
+        assert complete.examples == ["cdc.public.orders-0 offset 6"]
+
+    def test_a_row_that_is_lost_between_two_epochs_is_named(
+        self, spark: SparkSession, run_sql: RunSql
+    ) -> None:
+        events = [event(0, epoch="1/s/1/topic"), event(1, epoch="1/s/1/topic"), event(3, epoch="2/s/2/topic")]
+        store(spark, "bronze.change_events", EVENTS, events)
+        (_, complete) = bronze.check(run_sql, {(TOPIC, 0): Extent(3, 4, "topic")})[1]
+        assert (complete.differences, complete.examples) == (1, ["cdc.public.orders-0 offset 2"])
 
     def test_what_bronze_has_of_the_topic_before_this_one_does_not_count(
         self, spark: SparkSession, run_sql: RunSql
     ) -> None:
         before = [event(offset) for offset in range(4)]
         store(spark, "bronze.change_events", EVENTS, [*before, event(0, epoch="e2")])
-        assert not bronze.has_passed(run_sql, {(TOPIC, 0): Extent(0, 3)})
+        (_, complete) = bronze.check(run_sql, {(TOPIC, 0): Extent(0, 3, "e2")})[1]
+        assert complete.examples == ["cdc.public.orders-0 offsets 1 to 2"]
 
 
 class TestHistory:

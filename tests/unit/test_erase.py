@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import yaml
 from lakehouse.config import Column, Table
 from lakehouse.events import Events
 
+from tests.local_postgresql import execute
+
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-# Others than those that keys are asked for by.
-SETTINGS = "-c timezone=Asia/Kolkata -c datestyle=german"
 
 # Type, what somebody writes, what the jobs are asked for, and what Debezium writes (as in
 # molecule/debezium/every_type.py).
@@ -91,36 +84,10 @@ def test_a_key_is_read_as_that_of_the_event(kind: str, asked: str, told: Any) ->
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[str]:
-    """A PostgreSQL 15, by the folder of its socket."""
-    if not PROGRAMS.exists():
-        pytest.skip("PostgreSQL 15 is not installed")
-    user = "postgres" if os.geteuid() == 0 else None  # it does not run as root
-    folder = tempfile.mkdtemp(prefix="erase-")
-    if user:
-        shutil.chown(folder, user)
-
-    def run(*words: str) -> None:
-        subprocess.run(
-            [PROGRAMS / words[0], *words[1:]], check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL
-        )
-
-    data = ("-D", f"{folder}/data")
-    run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", *data)
-    options = f"{SETTINGS} -c fsync=off -c listen_addresses= -c unix_socket_directories={folder}"
-    run("pg_ctl", *data, "-w", "-l", f"{folder}/log", "-o", options, "start")
-    try:
-        execute(folder, SQL)
-        yield folder
-    finally:
-        run("pg_ctl", *data, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
-
-
-def execute(source: str, statements: str) -> None:
-    with closing(psycopg2.connect(host=source, user="postgres")) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(statements)
+def source(postgresql: str) -> str:
+    """A PostgreSQL 15 with what the keys need, by the folder of its socket."""
+    execute(postgresql, SQL)
+    return postgresql
 
 
 def quoted(name: str) -> str:

@@ -14,9 +14,9 @@ from pyhive import hive
 
 from lakehouse_verify import settings
 from lakehouse_verify.finding import VerifyError
-from lakehouse_verify.report import render
+from lakehouse_verify.report import differences, render
 from lakehouse_verify.rows import RunSql
-from lakehouse_verify.run import Verification
+from lakehouse_verify.run import Outcome, Verification
 from lakehouse_verify.source import Source
 
 
@@ -39,22 +39,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lakehouse_verify", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the settings, as JSON")
     config = parser.parse_args(arguments).config
+    outcome = Outcome()
     try:
         known = settings.load(config)
         with (
             closing(Source(known.source, known.slot, known.mask_salt)) as source,
             thrift(known.thrift) as run_sql,
         ):
-            outcome = Verification(known, source, run_sql).run()
+            Verification(known, source, run_sql, outcome).run()
     except VerifyError as error:
-        print(f"nothing is proved: {error}", file=sys.stderr)
+        _end_early(outcome, str(error))
         return 2
     except Exception as error:  # a server that does not answer is no difference
         traceback.print_exc()
-        print(f"nothing is proved: {type(error).__name__}: {error}; see `make status`", file=sys.stderr)
+        _end_early(outcome, f"{type(error).__name__}: {error}; see `make status`")
         return 2
     print(render(outcome))
     return int(any(finding.differences for finding in outcome.findings))
+
+
+def _end_early(outcome: Outcome, why: str) -> None:
+    """Tell that nothing is proved; but what was found to be wrong is."""
+    if lines := differences(outcome):
+        print("\n".join(lines))
+    print(f"nothing is proved: {why}", file=sys.stderr)
 
 
 if __name__ == "__main__":

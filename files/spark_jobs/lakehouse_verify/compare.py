@@ -24,40 +24,77 @@ class Look(Generic[K]):
     after: Rows[K]
 
 
-def settle(
-    keys: Collection[K], look: Callable[[Collection[K]], Look[K]], deadline: float
-) -> dict[K, Look[K]]:
-    """Tell keys that moved from keys that differ.
+class Settling(Generic[K]):
+    """The keys of a table that differed at first sight, while they are looked at again.
 
     A key is right when what was found equals what was expected just before or just after. It is wrong when
-    neither is so although the expectation stood still, twice in a row; or when it is unclear at the deadline.
+    neither is so although the expectation stood still, twice in a row, or once when the deadline is over. One
+    that still moves then is neither.
+
+    Attributes:
+        wrong: The keys that are wrong, with the look that showed it.
+        restless: How many keys moved at each look until the deadline.
+    """
+
+    def __init__(self, keys: Collection[K]) -> None:
+        """Begin with the keys that differed at first sight."""
+        self.wrong: dict[K, Look[K]] = {}
+        self.restless = 0
+        self._waiting = sorted(keys, key=repr)
+        self._portion: set[K] = set()
+        self._strikes: Counter[K] = Counter()
+
+    @property
+    def portion(self) -> Collection[K]:
+        """The keys to look at next; none: it is over."""
+        if not self._portion and not self.wrong:  # a portion that shows a fault is proof enough
+            self._portion, self._waiting = set(self._waiting[:PORTION]), self._waiting[PORTION:]
+        return self._portion
+
+    @property
+    def unseen(self) -> int:
+        """How many keys were not looked at again."""
+        return len(self._waiting)
+
+    def judge(self, seen: Look[K], late: bool) -> None:
+        """Take what a look at the portion shows; `late`: the deadline is over."""
+        for key in sorted(self._portion, key=repr):
+            before, found, after = (rows.get(key, []) for rows in (seen.before, seen.found, seen.after))
+            if found in (before, after):
+                self._portion.discard(key)
+                continue
+            stands = before == after
+            self._strikes[key] = self._strikes[key] + 1 if stands else 0
+            if late or self._strikes[key] == ROUNDS:
+                self._portion.discard(key)
+                if stands:
+                    self.wrong[key] = seen
+                else:
+                    self.restless += 1
+
+
+def settle(
+    suspects: Mapping[str, Collection[K]],
+    look: Callable[[Mapping[str, Collection[K]]], Mapping[str, Look[K]]],
+    deadline: float,
+) -> dict[str, Settling[K]]:
+    """Tell keys that moved from keys that differ: each table by itself, but with one wait for all.
 
     Args:
-        keys: The keys that differed at first sight.
-        look: Reads keys on both sides.
+        suspects: By table, the keys that differed at first sight.
+        look: Reads keys on both sides, by table.
         deadline: When to give up, on the monotonic clock.
 
     Returns:
-        The keys that are wrong, with the look that showed it.
+        What came of it, by table.
     """
-    wrong: dict[K, Look[K]] = {}
-    waiting = sorted(keys, key=repr)
-    while waiting and not wrong:  # a portion that shows a fault is proof enough
-        portion, waiting = set(waiting[:PORTION]), waiting[PORTION:]
-        strikes: Counter[K] = Counter()
-        while portion:
-            seen = look(portion)
-            late = time.monotonic() > deadline
-            for key in sorted(portion, key=repr):
-                before, found, after = (rows.get(key, []) for rows in (seen.before, seen.found, seen.after))
-                if found in (before, after):
-                    portion.discard(key)
-                    continue
-                strikes[key] = strikes[key] + 1 if before == after else 0
-                if strikes[key] == ROUNDS or late:
-                    portion.discard(key)
-                    wrong[key] = seen
-    return wrong
+    tables = {table: Settling(keys) for table, keys in suspects.items()}
+    while portions := {table: portion for table, one in tables.items() if (portion := one.portion)}:
+        seen = look(portions)
+        late = time.monotonic() > deadline
+        for table in portions:
+            tables[table].judge(seen[table], late)
+    return tables
 
 
 def report(finding: Finding, wrong: Mapping[K, Look[K]], reader: Reader) -> Finding:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from lakehouse_verify.compare import Look, report
-from lakehouse_verify.finding import Finding
+from lakehouse_verify.finding import EXAMPLES, Finding
 from lakehouse_verify.gold_queries import QUERIES, Query
 from lakehouse_verify.rows import RunSql, Spark, column_types, differing_keys, lake_reader
 
@@ -68,8 +68,9 @@ def _compare(run_sql: RunSql, name: str, query: Query, claim: Versions, finding:
     ours, theirs = expected.digests(), found.digests()
     wrong = differing_keys(expected, found, ours, theirs)
     if wrong:
-        should = expected.rows(wrong)
-        look = Look(should, found.rows(wrong), should)
+        shown = sorted(wrong)[:EXAMPLES]
+        should = expected.rows(shown)
+        look = Look(should, found.rows(shown), should)
         report(finding, dict.fromkeys(sorted(wrong), look), found)
     return sum(count for count, _ in theirs.values())
 

@@ -19,16 +19,25 @@ def render(outcome: Outcome) -> str:
         checks.append([finding.layer, finding.table, finding.check, str(finding.differences)])
     wrong = [finding for finding in outcome.findings if finding.differences]
     lines = [f"cut of the source at {outcome.lsn}", "", *_table(counts), "", *_table(checks), ""]
-    for finding in wrong:
-        lines.append(f"{finding.layer} {finding.table}: {finding.check}: {finding.differences} differences")
-        lines += [f"    {example}" for example in finding.examples]
-    lines += outcome.notes
+    lines += [*differences(outcome), *outcome.notes]
     lines.append(
         f"{len(outcome.findings)} checks, {len(wrong)} failed"
         if wrong
         else f"{len(outcome.findings)} checks, no difference"
     )
     return "\n".join(lines)
+
+
+def differences(outcome: Outcome) -> list[str]:
+    """What is wrong, with examples."""
+    lines = []
+    for finding in outcome.findings:
+        if finding.differences:
+            lines.append(
+                f"{finding.layer} {finding.table}: {finding.check}: {finding.differences} differences"
+            )
+            lines += [f"    {example}" for example in finding.examples]
+    return lines
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

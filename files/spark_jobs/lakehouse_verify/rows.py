@@ -19,6 +19,8 @@ MASK_SALT = "lakehouse.mask_salt"  # the setting of a session with the source th
 BUCKETS = 1024
 KEYS_A_QUERY = 500
 
+_SENT = {"double precision": ("float8send", 64, "bigint"), "real": ("float4send", 32, "int")}
+_NAN = {"double precision": 0x7FF8_0000_0000_0000, "real": 0x7FC0_0000}  # as Java writes it
 _BITS = {
     "double": "'java.lang.Double', 'doubleToLongBits'",
     "float": "'java.lang.Float', 'floatToIntBits'",
@@ -34,12 +36,14 @@ class Column:
         type: Its type, as the side that holds it names it.
         masked: Whether it leaves the source as a hash.
         exact: Whether both sides can give its values alike; else it is only looked at whether there is one.
+        becomes: Of a column of the source, its type in the lakehouse, which stays the wider one.
     """
 
     name: str
     type: str
     masked: bool = False
     exact: bool = True
+    becomes: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,6 @@ class Table:
         """The name of the table in the silver database."""
         schema, _, table = self.name.partition(".")
         return table if schema == "public" else f"{schema}_{table}"
-
-    @property
-    def key_columns(self) -> tuple[Column, ...]:
-        """The columns of the key, in the key's order."""
-        by_name = {column.name: column for column in self.columns}
-        return tuple(by_name[name] for name in self.key)
 
 
 class Dialect(Protocol):
@@ -79,6 +77,20 @@ class Dialect(Protocol):
         """An expression: 60 bits of the MD5 of a text expression, as an exact number that can be summed."""
 
 
+def _wider(kind: str, becomes: str) -> str | None:
+    """The PostgreSQL type that has a column's values as the lakehouse does, if its own has them otherwise."""
+    if becomes == "double" and kind in ("smallint", "integer", "real"):
+        return "double precision"
+    if becomes == "timestamp_ntz" and kind == "date":
+        return "timestamp without time zone"
+    if there := re.fullmatch(r"decimal\((\d+),(\d+)\)", becomes):
+        here = re.fullmatch(r"numeric\(\d+,(\d+)\)", kind)
+        scale = int(here[1]) if here else 0 if kind in ("smallint", "integer", "bigint") else None
+        if scale is not None and scale < int(there[2]):
+            return f"numeric({there[1]},{there[2]})"
+    return None
+
+
 class PostgreSQL:
     """The source's dialect. `Column.type` is what format_type() gives."""
 
@@ -92,28 +104,31 @@ class PostgreSQL:
 
     def text(self, column: Column) -> str:
         """See Dialect."""
-        value = self.name(column.name)
+        value, kind = self.name(column.name), column.type
         if not column.exact:
             return f"case when {value} is not null then 'a value' end"
         if column.masked:
             return self._masked(column)
-        if column.type.startswith("numeric"):
+        if wider := _wider(kind, column.becomes):
+            value, kind = f"{value}::{wider}", wider
+        if kind.startswith("numeric"):
             others = "when 'Infinity' then 'POSITIVE_INFINITY' when '-Infinity' then 'NEGATIVE_INFINITY'"
             return f"case {value}::text when 'NaN' then 'NAN' {others} else {value}::text end"
-        if column.type.startswith("timestamp"):
-            moment = f"(extract(epoch from {value}) * 1000000)::bigint::text"
+        if kind.startswith("timestamp"):
+            # Microseconds of the last years that PostgreSQL has are no bigint.
+            moment = f"(extract(epoch from {value}) * 1000000)::numeric(30, 0)::text"
             return f"case when isfinite({value}) then {moment} else {value}::text end"
-        if column.type == "date":
+        if kind == "date":
             return (
                 f"case when isfinite({value}) then ({value} - date '1970-01-01')::text else {value}::text end"
             )
-        if column.type == "double precision":
-            return f"('x' || encode(float8send({value}), 'hex'))::bit(64)::bigint::text"
-        if column.type == "real":
-            return f"('x' || encode(float4send({value}), 'hex'))::bit(32)::int::text"
-        if column.type == "bytea":
+        if kind in _NAN:  # the sign of which depends on how it was computed, and is lost on the way
+            send, bits, whole = _SENT[kind]
+            number = f"('x' || encode({send}({value}), 'hex'))::bit({bits})::{whole}::text"
+            return f"case when {value} = 'NaN' then '{_NAN[kind]}' else {number} end"
+        if kind == "bytea":
             return f"encode({value}, 'hex')"
-        if padded := re.fullmatch(r"character\((\d+)\)", column.type):
+        if padded := re.fullmatch(r"character\((\d+)\)", kind):
             return (
                 f"rpad({value}::text, {padded[1]})"  # the cast to text strips the padding that the value has
             )

@@ -27,8 +27,6 @@ from lakehouse_verify.rows import (
 from lakehouse_verify.settings import Settings
 from lakehouse_verify.source import Cut, Source
 
-TableKey = tuple[str, str]
-
 FLAGS = "_quality"
 """A column of silver's views that is not the source's: the quality rules which a row breaks."""
 
@@ -62,8 +60,15 @@ class Suspects:
 class Verification:
     """One run."""
 
-    def __init__(self, settings: Settings, source: Source, run_sql: RunSql) -> None:
-        """Prepare."""
+    def __init__(self, settings: Settings, source: Source, run_sql: RunSql, outcome: Outcome) -> None:
+        """Prepare.
+
+        Args:
+            settings: What to verify, and where it is.
+            source: The source.
+            run_sql: Runs a query in the lakehouse.
+            outcome: What is found goes there, so that it is known when the run ends early.
+        """
         self._settings = settings
         self._source = source
         self._run_sql = run_sql
@@ -71,26 +76,25 @@ class Verification:
             source.table(name, entry.get("exclude", ()), entry.get("mask", ()))
             for name, entry in settings.tables.items()
         ]
-        self._outcome = Outcome(counts={table.name: Counter() for table in self._tables})
+        self._outcome = outcome
+        self._outcome.counts.update({table.name: Counter() for table in self._tables})
 
-    def run(self) -> Outcome:
+    def run(self) -> None:
         """Take the cut, wait until each layer has passed it, and compare; gold, the slowest, comes last."""
         with self._source.cut() as cut:
             self._outcome.lsn = cut.lsn
             extents = self._await_kafka(cut)
             deadline, passed_kafka = self._deadline(), time.time()
             self._ask_for_batch()
-            # Bronze's offsets tell, too.
-            self._await("bronze", passed_kafka, deadline, lambda: bronze.has_passed(self._run_sql, extents))
+            self._await("bronze", passed_kafka, deadline)
             self._await("silver", passed_kafka, deadline)
-            suspects = [self._compare_current(cut, table) for table in self._tables]
+            suspects = [some for table in self._tables if (some := self._compare_current(cut, table))]
         self._settle(suspects)
         self._check_bronze(extents)
         for table in self._tables:
             self._check_history(table)
         self._await("gold", passed_kafka, deadline)
         self._check_gold()
-        return self._outcome
 
     def _note(self, *findings: Finding) -> None:
         self._outcome.findings += findings
@@ -107,11 +111,9 @@ class Verification:
         topics = [self._settings.topic(table.name) for table in self._tables]
         return kafka.extents(self._settings.kafka, topics)
 
-    def _await(
-        self, layer: str, moment: float, deadline: float, has_passed: Callable[[], bool] = lambda: True
-    ) -> None:
+    def _await(self, layer: str, moment: float, deadline: float) -> None:
         """Wait until a layer has all that Kafka had at a moment; one that does not in time is a finding."""
-        passed = progress.wait(partial(self._is_complete, layer, moment), deadline) and has_passed()
+        passed = progress.wait(partial(self._is_complete, layer, moment), deadline)
         self._note(Finding(layer, "all tables", "passes the cut in time", int(not passed)))
 
     def _ask_for_batch(self) -> None:
@@ -122,8 +124,12 @@ class Verification:
     def _is_complete(self, layer: str, moment: float) -> bool:
         return progress.complete_as_of(self._settings.status_file, layer) > moment
 
-    def _compare_current(self, cut: Cut, table: Table) -> Suspects:
-        """Compare silver's current rows with the source's at first sight."""
+    def _compare_current(self, cut: Cut, table: Table) -> Suspects | None:
+        """Compare silver's current rows with the source's at first sight.
+
+        Returns:
+            What differs; None when the rows cannot be told apart.
+        """
         relation = f"silver.{Spark().name(table.short_name)}"
         types = column_types(self._run_sql, relation)
         names = [column.name for column in table.columns]
@@ -136,12 +142,18 @@ class Verification:
         self._note(shape)
         both = [name for name in names if name in types]
         inexact = {column.name: column.type for column in table.columns if not column.exact}
+        if unclear := [f"{name} ({inexact[name]})" for name in table.key if name in inexact]:
+            self._outcome.notes.append(
+                f"{table.name}: its rows were not compared with the source: PostgreSQL and silver write the "
+                f"values of its key differently, {', '.join(unclear)}"
+            )
+            return None
         if inexact:
             told = ", ".join(f"{name} ({kind})" for name, kind in inexact.items())
             self._outcome.notes.append(
                 f"{table.name}: of {told} it was only compared whether there is a value"
             )
-        source = cut.reader(table, both)
+        source = cut.reader(table, {name: types[name] for name in both})
         silver = lake_reader(self._run_sql, relation, types, both, table.key, inexact)
         ours, theirs = source.digests(), silver.digests()
         self._outcome.counts[table.name]["source"] = sum(count for count, _ in ours.values())
@@ -153,7 +165,7 @@ class Verification:
         by_table = {some.table.name: some for some in suspects}
         deadline = self._deadline()
 
-        def look(keys: Collection[TableKey]) -> Look[TableKey]:
+        def look(keys: Mapping[str, Collection[str]]) -> dict[str, Look[str]]:
             with self._source.cut() as cut:
                 before = read(keys, partial(_source_reader, cut))
                 progress.wait(cut.is_delivered, deadline)
@@ -161,20 +173,25 @@ class Verification:
             progress.wait(partial(self._is_complete, "silver", time.time()), deadline)
             found = read(keys, lambda some: some.silver)
             with self._source.cut() as cut:
-                return Look(before, found, read(keys, partial(_source_reader, cut)))
+                after = read(keys, partial(_source_reader, cut))
+            return {name: Look(before[name], found[name], after[name]) for name in keys}
 
-        def read(keys: Collection[TableKey], reader: Callable[[Suspects], Reader]) -> Rows[TableKey]:
-            rows: Rows[TableKey] = {}
-            for name, some in by_table.items():
-                wanted = [key for table, key in keys if table == name]
-                rows |= {(name, key): row for key, row in reader(some).rows(wanted).items()}
-            return rows
+        def read(
+            keys: Mapping[str, Collection[str]], reader: Callable[[Suspects], Reader]
+        ) -> dict[str, Rows[str]]:
+            return {name: reader(by_table[name]).rows(some) for name, some in keys.items()}
 
-        wrong = settle([(some.table.name, key) for some in suspects for key in some.keys], look, deadline)
+        settled = settle({name: some.keys for name, some in by_table.items()}, look, deadline)
         for name, some in by_table.items():
             finding = Finding("silver", some.table.short_name, "current rows equal the source")
-            mine = {key: seen for key, seen in wrong.items() if key[0] == name}
-            self._note(report(finding, mine, some.silver))
+            report(finding, settled[name].wrong, some.silver)
+            if unseen := settled[name].unseen:
+                finding.examples.append(f"{unseen} more that differed at first were not looked at again")
+            if restless := settled[name].restless:
+                self._outcome.notes.append(
+                    f"{name}: {restless} keys changed at each look until the deadline and were not compared"
+                )
+            self._note(finding)
 
     def _check_bronze(self, extents: Mapping[Partition, Extent]) -> None:
         events, findings = bronze.check(self._run_sql, extents)
@@ -199,4 +216,4 @@ class Verification:
 
 
 def _source_reader(cut: Cut, suspects: Suspects) -> Reader:
-    return cut.reader(suspects.table, [column.name for column in suspects.silver.columns])
+    return cut.reader(suspects.table, {column.name: column.type for column in suspects.silver.columns})

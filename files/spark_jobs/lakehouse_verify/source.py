@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
@@ -11,6 +12,8 @@ import psycopg2.extensions
 
 from lakehouse_verify.finding import VerifyError
 from lakehouse_verify.rows import MASK_SALT, Column, PostgreSQL, Reader, Table
+
+LOCK_TIMEOUT = 30  # seconds that a table may be locked by its owners, as DDL does
 
 _Run = Callable[[str, Sequence[Any] | None], list[tuple[Any, ...]]]
 
@@ -41,12 +44,21 @@ class Cut:
         run("select 1", None)
         self.lsn = str(run("select pg_current_wal_insert_lsn()::text", None)[0][0])
 
-    def reader(self, table: Table, names: Collection[str]) -> Reader:
-        """Read some columns of a table as it is in this snapshot."""
+    def reader(self, table: Table, types: Mapping[str, str]) -> Reader:
+        """Read some columns of a table as it is in this snapshot.
+
+        Args:
+            table: The table.
+            types: The columns, with their types in the lakehouse.
+        """
         dialect = PostgreSQL()
         relation = ".".join(dialect.name(part) for part in table.name.split(".", 1))
-        columns = tuple(column for column in table.columns if column.name in names)
-        return Reader(lambda query: self._run(query, None), dialect, relation, columns, table.key_columns)
+        columns = tuple(
+            replace(column, becomes=types[column.name]) for column in table.columns if column.name in types
+        )
+        of_key = {column.name: column for column in columns}
+        key = tuple(of_key[name] for name in table.key)
+        return Reader(lambda query: self._run(query, None), dialect, relation, columns, key)
 
     def is_delivered(self) -> bool:
         """Whether everything up to the position has reached Kafka."""
@@ -76,7 +88,7 @@ class Source:
             **settings,
             application_name="lakehouse-verify",
             connect_timeout=10,
-            options=f"-c {MASK_SALT}={mask_salt}",
+            options=f"-c {MASK_SALT}={mask_salt} -c lock_timeout={LOCK_TIMEOUT}s",
         )
         self._connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
 
@@ -95,7 +107,7 @@ class Source:
         with self._connection:
             key = tuple(row[0] for row in self._run(_KEY, [name]))
             columns = tuple(
-                Column(column, kind, masked=column in mask, exact=exact or column in key)
+                Column(column, kind, masked=column in mask, exact=exact)
                 for column, kind, exact in self._run(_COLUMNS, [name])
                 if column not in exclude
             )
