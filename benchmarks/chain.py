@@ -146,6 +146,34 @@ def _ages(name: str, ages: list[Quantiles], goals: tuple[float | None, float | N
     yield Measure(f"{name}: p95", "s", [one.p95 for one in ages], at_most=goals[1])
 
 
+def at_trigger(spark: SparkSession, seconds: float) -> tuple[float, float]:
+    """What looking for news every so many seconds costs, at 100 changes a second.
+
+    Returns:
+        The cores that all layers and the traffic take, and the median age of a change in gold in seconds.
+    """
+    with (
+        scratch() as folder,
+        running(folder) as broker,
+        with_history(spark, _HISTORY) as lake,
+        traffic(broker.address, lake.shop) as source,
+    ):
+        for table in TABLES:
+            broker.create_topic(f"{TOPIC_PREFIX}.{table.name}")
+        triggers = Triggers(bronze=seconds, silver=seconds, gold=seconds)
+        config = replace(lake.config, kafka=Kafka(broker.address, TOPIC_PREFIX), triggers=triggers)
+        with local_layers.running(spark, config, Recorded(LAYERS), LAYERS) as status:
+            _warm_up(status, source, _TO_GOLD, "gold")
+            status.begin()
+            with cost(config.state, {broker.process}) as spent:
+                source.start(_TO_GOLD, _RUNS * _SECONDS).result()
+                status.wait_for("gold", time.time())
+            ages = status.ages("gold")
+    if ages is None:
+        raise WrongResultError("nothing came to gold")
+    return spent.cpu / spent.wall, ages.p50
+
+
 def bulk(spark: SparkSession) -> Measure:
     """What a backlog costs bronze."""
     rates = []

@@ -12,10 +12,11 @@ from statistics import median
 from typing import Any
 
 from lakehouse import bronze
+from lakehouse.config import Triggers
 from lakehouse.delta_io import Upkeep
 from pyspark.sql import SparkSession
 
-from benchmarks.chain import bulk
+from benchmarks.chain import at_trigger, bulk
 from benchmarks.lake import Lake, scratch, with_history
 from benchmarks.measure import Measure, cost, cpu_so_far
 from tools import local_spark
@@ -24,6 +25,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _HISTORY = 20_000
 _RECORDS = (5_000, 200_000)
 _FILES = (10, 100)
+_TRIGGERS = (0.0, 3.0, 30.0)
 _BATCHES = 100  # so that files are joined some times
 _RUNS = 5
 _FIRST, _LATER, _EACH = 20, (80, 130), 10
@@ -39,6 +41,7 @@ def run(spark: SparkSession) -> Iterator[Measure]:
     """Measures."""
     yield _records(spark)
     yield from _files(spark)
+    yield from _triggers(spark)
     yield from _jvm()
 
 
@@ -63,6 +66,21 @@ def _files(spark: SparkSession) -> Iterator[Measure]:
         ours = found.pop(Upkeep.FILES)
         others = {f"at {files}": median(runs) for files, runs in found.items()}
         yield Measure(f"silver, a batch, files joined at {Upkeep.FILES}", unit, ours, others)
+
+
+def _triggers(spark: SparkSession) -> Iterator[Measure]:
+    """What it costs to look for news more often, or seldom, and how old changes get by that."""
+    found = {}
+    for seconds in (Triggers.gold, *_TRIGGERS):
+        print(f"\r  a look every {seconds:g} s{'':10}", end="", flush=True)
+        found[seconds] = at_trigger(spark, seconds)
+    print(flush=True)
+    ours = found.pop(Triggers.gold)
+    for place, (what, unit) in enumerate(
+        (("all layers and the traffic", "cores"), ("commit to gold", "s, p50"))
+    ):
+        others = {f"every {seconds:g} s": figures[place] for seconds, figures in found.items()}
+        yield Measure(f"{what}, a look every {Triggers.gold:g} s", unit, [ours[place]], others)
 
 
 def _batches(lake: Lake) -> tuple[list[float], list[float]]:
