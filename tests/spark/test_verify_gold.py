@@ -79,9 +79,9 @@ def run_sql(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> It
         spark.sql(f"drop database {database} cascade")
 
 
-def findings(run_sql: RunSql, **claims: int) -> dict[str, Finding]:
-    """What the check finds when the pipeline claims that sales_by_day shows these silver versions."""
-    found = gold.check(run_sql, {"sales_by_day": claims})[1]
+def findings(run_sql: RunSql, *names: str, **claims: int) -> dict[str, Finding]:
+    """What the check finds of some models when the pipeline claims that these silver versions are shown."""
+    found = gold.check(run_sql, dict.fromkeys(names, claims), {name: QUERIES[name] for name in names})[1]
     return {finding.table: finding for finding in found}
 
 
@@ -129,17 +129,19 @@ def test_faults_are_named(spark: SparkSession, run_sql: RunSql) -> None:
     spark.sql(f"update silver.orders_versions set amount = amount + 1 where order_id = {paid}")
 
     # What is new in silver counts from when the pipeline says that gold has it.
-    assert findings(run_sql, orders=0)["sales_by_day"].differences == 0
-    stale = findings(run_sql, orders=1)
+    assert findings(run_sql, "sales_by_day", orders=0)["sales_by_day"].differences == 0
+    stale = findings(run_sql, "sales_by_day", orders=1)
     assert stale["sales_by_day"].differences == 1
     assert "revenue is" in stale["sales_by_day"].examples[0]
-    assert stale["orders_per_minute"].differences == 0
+    assert findings(run_sql, "orders_per_minute")["orders_per_minute"].differences == 0
 
     spark.sql("delete from gold.kpis where day = '2026-03-02'")
-    assert findings(run_sql)["kpis"].examples == ["day=20514: missing"]
+    assert findings(run_sql, "kpis")["kpis"].examples == ["day=20514: missing"]
 
     spark.sql("insert into gold.customer_value select * from gold.customer_value where customer_id = 3")
-    assert findings(run_sql)["customer_value"].examples == ["customer_id=3: 2 rows, expected 1"]
+    assert findings(run_sql, "customer_value")["customer_value"].examples == [
+        "customer_id=3: 2 rows, expected 1"
+    ]
 
     spark.sql("drop table gold.orders_per_minute")
-    assert findings(run_sql)["orders_per_minute"].examples == ["the table is missing"]
+    assert findings(run_sql, "orders_per_minute")["orders_per_minute"].examples == ["the table is missing"]
