@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from lakehouse.config import Kafka
+from lakehouse.kafka import describe
 from lakehouse_verify import bronze, history
+from lakehouse_verify import kafka as verify_kafka
 from lakehouse_verify.bronze import Extent
 from lakehouse_verify.finding import Finding
 from lakehouse_verify.rows import Column, Reader, RunSql, Spark, Table, column_types, differing_keys
 from pyspark.sql import SparkSession
+
+from tools.local_kafka import Broker
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +163,19 @@ class TestBronze:
         store(spark, "bronze.change_events", EVENTS, [*before, event(0, epoch="e2")])
         (_, complete) = bronze.check(run_sql, {(TOPIC, 0): Extent(0, 3, "e2")})[1]
         assert complete.examples == ["cdc.public.orders-0 offsets 1 to 2"]
+
+
+def test_kafka_tells_of_a_topic_what_bronze_notes_of_it(spark: SparkSession, kafka: Broker) -> None:
+    names = [f"cdc.public.t{number}" for number in range(5)]
+    for name in names:
+        kafka.create_topic(name)
+    kafka.send(names[0], [(b"k", b"v")] * 3)
+    found = verify_kafka.extents({"bootstrap.servers": kafka.address}, [*names, "cdc.public.none"])
+    known = describe(spark, Kafka(kafka.address, "cdc"), names)
+    assert found == {
+        (name, 0): Extent(topic.earliest[0], topic.latest[0], topic.id) for name, topic in known.items()
+    }
+    assert found[names[0], 0].end == 3
 
 
 class TestHistory:

@@ -20,13 +20,12 @@ def extents(settings: Mapping[str, Any], topics: Iterable[str]) -> dict[Partitio
         settings: What librdkafka needs: bootstrap.servers, …
         topics: The topics; one that does not exist yet has no partition.
     """
+    admin = AdminClient(dict(settings))  # what it is asked is only answered while it is there
     consumer = Consumer({**settings, "group.id": "lakehouse-verify"})
     try:
         known = consumer.list_topics(timeout=TIMEOUT).topics
         there = [topic for topic in topics if topic in known]
-        described = AdminClient(dict(settings)).describe_topics(
-            TopicCollection(there), request_timeout=TIMEOUT
-        )
+        described = admin.describe_topics(TopicCollection(there), request_timeout=TIMEOUT)
         ids = {topic: _text(described[topic].result().topic_id) for topic in there}
         return {
             (topic, partition): Extent(
