@@ -6,14 +6,18 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
+FACTOR = float(os.environ.get("CDC_EXAMPLES", "1"))
+
 
 def times(number: int) -> int:
     """So many, times CDC_EXAMPLES: below 1 for a quick look, above for a long search."""
-    return max(1, round(number * float(os.environ.get("CDC_EXAMPLES", "1"))))
+    return max(1, round(number * FACTOR))
 
 
 def examples(number: int, *, make_smaller: bool = True) -> settings:
     """Settings for so many examples, times CDC_EXAMPLES.
+
+    They are the same ones in each run; a long search has others each time, or those of a --hypothesis-seed.
 
     Args:
         number: What `make test` tries.
@@ -21,7 +25,7 @@ def examples(number: int, *, make_smaller: bool = True) -> settings:
     """
     return settings(
         max_examples=times(number),
-        derandomize=True,
+        derandomize=FACTOR <= 1,
         phases=list(Phase) if make_smaller else [Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
