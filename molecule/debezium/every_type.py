@@ -127,7 +127,8 @@ def verified(host: str, password: str, salt: str) -> dict[str, str | None]:
     with closing(Source(settings, "lakehouse", salt)) as source:
         table = source.table("public.every_type", ["secret", "c[1], $ (é)"], list(MASKED))
         with source.cut() as cut:
-            (row,) = cut.reader(table, dict.fromkeys(MASKED, "string")).rows(["1:1"])["1:1"]
+            types = {"id": "bigint"} | dict.fromkeys(MASKED, "string")
+            ((_, *row),) = cut.reader(table, types).rows(["1:1"])["1:1"]
     return dict(zip(MASKED, row, strict=True))
 
 
