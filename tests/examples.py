@@ -6,12 +6,12 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-FACTOR = float(os.environ.get("CDC_EXAMPLES", "1"))
+_FACTOR = float(os.environ.get("CDC_EXAMPLES", "1"))
 
 
 def times(number: int) -> int:
     """So many, times CDC_EXAMPLES: below 1 for a quick look, above for a long search."""
-    return max(1, round(number * FACTOR))
+    return max(1, round(number * _FACTOR))
 
 
 def examples(number: int, *, make_smaller: bool = True) -> settings:
@@ -25,7 +25,7 @@ def examples(number: int, *, make_smaller: bool = True) -> settings:
     """
     return settings(
         max_examples=times(number),
-        derandomize=FACTOR <= 1,
+        derandomize=_FACTOR <= 1,
         phases=list(Phase) if make_smaller else [Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
